@@ -1,0 +1,1 @@
+"""Twilio's HTTP API: every resource is declared once, and everything else follows from it."""

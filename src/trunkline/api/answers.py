@@ -1,0 +1,67 @@
+"""What goes back to a caller: a JSON object, nothing, the bytes of a file, or an error."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trunkline.domain.errors import Refusal
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON_HEADERS: Headers = ((b"content-type", b"application/json;charset=utf-8"),)
+MORE_INFO = "https://www.twilio.com/docs/errors/"
+RETRY_AFTER_SECONDS = 1  # The requests that fill the server end within about a second.
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a body that is at hand, and the headers that go with it."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """The bytes of a file, sent as a stream."""
+
+    path: Path
+    content_type: str
+    filename: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Mapping[str, Any], *, status: int = 200) -> Answer:
+    """Return an answer that is a JSON object."""
+    return Answer(status, _encoder.encode(value), JSON_HEADERS)
+
+
+def error_answer(refusal: Refusal, *, path: str, headers: Headers = ()) -> Answer:
+    """Return an error in Twilio's shape; a 20404 always names the path that was asked for."""
+    if refusal.code == 20404:
+        refusal = Refusal(20404, path=path)
+    return problem(
+        refusal.code,
+        refusal.message,
+        status=refusal.status,
+        headers=(*headers, *_HEADERS_BY_STATUS.get(refusal.status, ())),
+    )
+
+
+def problem(code: int, message: str, *, status: int, headers: Headers = ()) -> Answer:
+    """Return an error in Twilio's shape from its parts."""
+    more_info = f"{MORE_INFO}{code}"
+    body = {"code": code, "message": message, "more_info": more_info, "status": status}
+    return Answer(status, _encoder.encode(body), (*JSON_HEADERS, *headers))
+
+
+_HEADERS_BY_STATUS: Mapping[int, Headers] = {
+    401: ((b"www-authenticate", b'Basic realm="Twilio API"'),),
+    429: ((b"retry-after", str(RETRY_AFTER_SECONDS).encode()),),
+}

@@ -1,0 +1,25 @@
+"""Everything the API has: one module per resource, and the list of them all."""
+
+from trunkline.api.resource import Resource
+from trunkline.api.resources.accounts import ACCOUNTS
+from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
+from trunkline.api.resources.balance import BALANCE
+from trunkline.api.resources.feedback import FEEDBACK
+from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_KIND
+from trunkline.api.resources.keys import KEYS, SIGNING_KEYS
+from trunkline.api.resources.media import MEDIA
+from trunkline.api.resources.messages import MESSAGES
+
+RESOURCES: tuple[Resource, ...] = (
+    ACCOUNTS,
+    BALANCE,
+    KEYS,
+    SIGNING_KEYS,
+    MESSAGES,
+    MEDIA,
+    FEEDBACK,
+    COUNTRIES,
+    *AVAILABLE.values(),
+    NUMBERS,
+    *NUMBERS_BY_KIND.values(),
+)

@@ -1,0 +1,419 @@
+"""The composition root: the only module that knows every part, and what joins them."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+from sqlalchemy import Connection as Database
+from sqlalchemy.exc import DatabaseError
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trunkline.api.resources import RESOURCES
+from trunkline.api.server import ApiServer
+from trunkline.carriers.simulated import SimulatedCarrier
+from trunkline.config import Config
+from trunkline.connecting import reachable
+from trunkline.datadir import Credentials, StartedFacts, write_credentials
+from trunkline.dispatch.lanes import Connection, Lane
+from trunkline.dispatch.media import MediaWorker
+from trunkline.dispatch.webhooks import WebhookWorker
+from trunkline.dispatch.worker import Worker, run
+from trunkline.domain.account import Account, Capabilities, Number
+from trunkline.domain.address import country_of, national_format
+from trunkline.domain.pricing import price_list
+from trunkline.flows.directory import Directory
+from trunkline.flows.platform import Bells, Platform, Rules
+from trunkline.network.behaviours import NetworkSettings
+from trunkline.network.network import Network
+from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
+from trunkline.store.handsets import HandsetMemory
+from trunkline.store.media import MediaFiles
+from trunkline.store.outbox import lanes_in_use
+from trunkline.store.records import (
+    ACCOUNTS,
+    MAIN,
+    NUMBERS,
+    child_records,
+    find_unique,
+    insert_record,
+)
+from trunkline.store.schema import is_newer, upgrade
+from trunkline.store.store import SqliteStore
+from trunkline.store.vault import Vault, load_key
+from trunkline.webhooks.client import WebhookClient
+from trunkline.webhooks.guard import parse_guard
+from trunkline.webhooks.requester import Requester
+
+CARRIER = "simulated"
+SHUTDOWN_SECONDS = 5  # A request that takes longer is cut; what it was answered for is on disk.
+KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+MANUAL_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class StartupError(Exception):
+    """The server cannot start; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The main account with its number, and whether this start made them."""
+
+    account: Account
+    number: Number | None
+    is_first_start: bool
+
+
+class App:
+    """A Trunkline on one data directory, from its database to its ASGI callable."""
+
+    def __init__(self, config: Config, *, clock: Clock, chance: Chance, port: int) -> None:
+        self.config = config
+        self.store = open_store(config.data_dir)
+        self.vault = Vault(load_key(config.data_dir / "secret.key"))
+        self.clock = clock
+        self.chance = chance
+        self.holdings = self._first_holdings()
+        base_url = reachable(config.model_copy(update={"port": port}).public_url)
+        self.platform = self._platform(base_url)
+        self.network = self._network()
+        self.client = WebhookClient(
+            parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now
+        )
+        self.use_sender(self.client)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.asgi = front_door(ApiServer(self.platform, RESOURCES), {})
+
+    @property
+    def facts(self) -> StartedFacts:
+        """What the person who started it is told."""
+        account, number = self.holdings.account, self.holdings.number
+        base_url = self.platform.rules.base_url
+        return StartedFacts(
+            base_url=base_url,
+            console_url=f"{base_url}/console",
+            account_sid=account.sid,
+            auth_token=self.vault.open(account.sealed_token),
+            phone_number=number.phone_number if number else "",
+            is_first_start=self.holdings.is_first_start,
+        )
+
+    def use_sender(self, sender: Requester) -> None:
+        """Make webhook requests through *sender* instead of the network."""
+        self.webhooks = WebhookWorker(
+            self.platform, sender, concurrency=self.config.webhook_concurrency
+        )
+        self.workers = self._workers(sender)
+
+    async def start(self) -> None:
+        """Start the parts that work by themselves."""
+        await self.client.start()
+        self._tasks = [asyncio.create_task(run(worker, self.clock)) for worker in self.workers]
+
+    async def stop(self) -> None:
+        """Stop them; what is not done is on disk and goes on at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.webhooks.stop()
+        await self.client.close()
+        await self.store.close()
+
+    async def settle(self) -> None:
+        """Do everything that is due now; for programs that drive the workers themselves."""
+        moved = 1
+        while moved:
+            moved = sum([await worker.step() for worker in self.workers])
+            await self.webhooks.settle()
+
+    def _first_holdings(self) -> Holdings:
+        now = self.clock.now()
+        with self.store.engine.connect() as db, db.begin():
+            account = find_unique(db, ACCOUNTS, MAIN)
+            if account is not None:
+                numbers = child_records(db, NUMBERS, account.sid, limit=1)
+                return Holdings(account, numbers[0] if numbers else None, is_first_start=False)
+            sid = self.chance.sid("AC", now)
+            account = Account(
+                sid=sid,
+                account_sid=sid,
+                owner_sid=sid,
+                friendly_name="Main account",
+                sealed_token=self.vault.seal(self.chance.token_hex(16)),
+                created_at=now,
+                updated_at=now,
+            )
+            insert_record(db, ACCOUNTS, account)
+            return Holdings(account, self._first_number(db, account, now), is_first_start=True)
+
+    def _first_number(self, db: Database, account: Account, now: datetime) -> Number:
+        phone_number = self.config.first_number
+        number = Number(
+            sid=self.chance.sid("PN", now),
+            account_sid=account.sid,
+            phone_number=phone_number,
+            friendly_name=national_format(phone_number),
+            country=country_of(phone_number) or "US",
+            kind="Local",
+            capabilities=Capabilities(),
+            created_at=now,
+            updated_at=now,
+        )
+        insert_record(db, NUMBERS, number)
+        return number
+
+    def _platform(self, base_url: str) -> Platform:
+        config = self.config
+        prices = {country: {"outbound_sms": str(p)} for country, p in config.prices.items()}
+        return Platform(
+            store=self.store,
+            directory=Directory(self.store, self.vault),
+            vault=self.vault,
+            clock=self.clock,
+            chance=self.chance,
+            prices=price_list(prices),
+            media_files=MediaFiles(config.data_dir / "media"),
+            rules=Rules(
+                main_account_sid=self.holdings.account.sid,
+                base_url=base_url,
+                carrier=CARRIER,
+                starting_balance=config.starting_balance,
+                webhook_retry_seconds=config.webhook_retry_seconds,
+            ),
+            feed=Feed(),
+            bells=Bells(),
+        )
+
+    def _network(self) -> Network:
+        config = self.config
+        settings = NetworkSettings(
+            seed=config.seed or 0,
+            delay_seconds=config.delivery_delay_seconds,
+            odds={str(name): odds for name, odds in config.odds.items()},
+        )
+        return Network(
+            HandsetMemory(self.store),
+            clock=self.clock,
+            chance=self.chance,
+            settings=settings,
+            feed=self.platform.feed,
+            bell=self.platform.bells.network,
+        )
+
+    def _workers(self, sender: Requester) -> Sequence[Worker]:
+        bell = self.platform.bells.network
+        carrier = SimulatedCarrier(CARRIER, self.network, clock=self.clock, bell=bell)
+        with self.store.engine.connect() as db:
+            names = {
+                *lanes_in_use(db),
+                *(f"{CARRIER}/{i}" for i in range(self.platform.rules.lanes)),
+            }
+        return [
+            *(Lane(self.platform, carrier, name) for name in sorted(names)),
+            Connection(self.platform, carrier),
+            MediaWorker(self.platform, sender),
+            self.webhooks,
+        ]
+
+
+def open_store(data_dir: Path) -> SqliteStore:
+    """Return the store of a data directory, its schema brought up to date."""
+    store = SqliteStore(data_dir / "trunkline.db")
+    try:
+        if is_newer(store.engine):
+            raise StartupError(
+                f"The database in {data_dir} was written by a newer version of Trunkline;"
+                " start that version, or choose another --data-dir."
+            )
+        upgrade(store.engine)
+    except DatabaseError as error:
+        raise StartupError(f"The database in {data_dir} cannot be used: {error.orig}.") from error
+    store.start()
+    return store
+
+
+def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
+    """Return the ASGI callable that sends each request to the part that serves its path."""
+    home = RedirectResponse("/console/", status_code=302)
+    health = JSONResponse({"status": "ok"})
+
+    async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        for prefix, part in places.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                await part(scope, receive, send)
+                return
+        if path == "/" and "/console" in places:
+            await home(scope, receive, send)
+        elif path == "/health":
+            await health(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return enter
+
+
+def serve(config: Config, announce: Callable[[StartedFacts], None]) -> None:
+    """Run the platform until it is told to stop; raise StartupError when it cannot start."""
+    configure_log(config)
+    with (
+        owned(config.data_dir),
+        listening(config) as sockets,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(config, sockets, announce=announce))
+
+
+async def _serve(
+    config: Config, sockets: list[socket.socket], *, announce: Callable[[StartedFacts], None]
+) -> None:
+    clock: Clock = SystemClock() if config.clock == "system" else ManualClock(MANUAL_START)
+    port = int(sockets[0].getsockname()[1])
+    app = App(config, clock=clock, chance=Chance(config.seed), port=port)
+    facts = app.facts
+    _leave_credentials(config.data_dir, facts)
+    await app.start()
+    server = Server(_uvicorn_config(app.asgi))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.leave)
+    server.on_started = lambda: announce(facts)
+    try:
+        await server.serve(sockets=sockets)
+    finally:
+        await app.stop()
+
+
+class Server(uvicorn.Server):
+    """An HTTP server whose signals are the composition root's, and that says when it answers."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets=sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: uvicorn would raise them again and end the process halfway."""
+        yield
+
+    def leave(self) -> None:
+        """Stop accepting and finish what is under way; the second time at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _uvicorn_config(asgi: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        asgi,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def _leave_credentials(data_dir: Path, facts: StartedFacts) -> None:
+    write_credentials(
+        data_dir,
+        Credentials(
+            account_sid=facts.account_sid,
+            auth_token=facts.auth_token,
+            base_url=facts.base_url,
+            phone_number=facts.phone_number,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def owned(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory, or raise StartupError: SQLite's file is one process's."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise StartupError(
+            f"The data directory {data_dir} cannot be written: {error.strerror};"
+            " choose another with --data-dir."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartupError(
+                f"Another Trunkline uses the data directory {data_dir};"
+                " stop it, or choose another with --data-dir."
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def listening(config: Config) -> Iterator[list[socket.socket]]:
+    """Hold the address to listen on, or raise StartupError."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = (
+            "is in use"
+            if error.errno == errno.EADDRINUSE
+            else f"cannot be listened on ({error.strerror})"
+        )
+        raise StartupError(
+            f"Port {config.port} on {config.host} {reason};"
+            " stop what uses it, or choose another with --port."
+        ) from error
+    with sock:
+        yield [sock]
+
+
+def configure_log(config: Config) -> None:
+    """Send structured lines, ours and the libraries', to standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    is_json = config.log_format == "json"
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if is_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    level = logging.getLevelName(config.log_level.upper())
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

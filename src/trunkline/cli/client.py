@@ -1,0 +1,125 @@
+"""A small client of a running platform, for the commands."""
+
+import base64
+import http.client
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+import click
+import msgspec
+
+from trunkline.cli.show import visible
+from trunkline.connecting import reachable
+from trunkline.datadir import Credentials
+
+# The server answers in milliseconds; one that takes so long is stuck.
+ANSWER_SECONDS_MAX = 15
+# A page holds at most 1,000 messages of some 7 kB.
+ANSWER_SIZE_MAX = 16_000_000
+
+Document = dict[str, object]
+Fields = Sequence[tuple[str, str]]
+T = TypeVar("T")
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The platform as these credentials reach it; trouble ends the command with a sentence."""
+
+    credentials: Credentials
+
+    @property
+    def base_url(self) -> str:
+        """The URL that answers on this machine."""
+        return reachable(self.credentials.base_url)
+
+    def fetch(self, path: str, query: Fields = ()) -> Document:
+        """Return the document at *path*, which starts with a slash."""
+        return self._request("GET", path + (f"?{_encode(query)}" if query else ""))
+
+    def post(self, path: str, form: Fields) -> Document:
+        """Return what the platform answers to a form."""
+        return self._request("POST", path, body=_encode(form))
+
+    def account_path(self, path: str) -> str:
+        """Return the path of something in the Twilio API of the account."""
+        return f"/2010-04-01/Accounts/{self.credentials.account_sid}/{path}"
+
+    def _request(self, method: str, path: str, *, body: str | None = None) -> Document:
+        try:
+            status, content = self._exchange(method, path, body=body)
+        except TimeoutError as error:
+            raise click.ClickException(
+                f"{self.base_url} did not answer within {ANSWER_SECONDS_MAX} seconds."
+            ) from error
+        except (ConnectionError, socket.gaierror) as error:
+            raise click.ClickException(
+                f"Nothing answers at {self.base_url}; start it with `trunkline up`."
+            ) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise click.ClickException(f"{self.base_url} cannot be asked: {error}.") from error
+        document = self._document(content)
+        if status >= 300:
+            text = visible(str(document.get("message", f"The answer has HTTP status {status}")))
+            raise click.ClickException(f"{text} (error {document.get('code', status)})")
+        return document
+
+    def _exchange(self, method: str, path: str, *, body: str | None) -> tuple[int, bytes]:
+        parts = urlsplit(self.base_url)
+        headers = {"Authorization": f"Basic {self._token()}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = FORM
+        connection = _connection(parts)
+        try:
+            connection.request(method, parts.path + path, body=body, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(ANSWER_SIZE_MAX + 1)
+        finally:
+            connection.close()
+
+    def _token(self) -> str:
+        pair = f"{self.credentials.account_sid}:{self.credentials.auth_token}"
+        return base64.b64encode(pair.encode()).decode()
+
+    def _document(self, content: bytes) -> Document:
+        try:
+            return msgspec.json.decode(content, type=Document)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise click.ClickException(
+                f"What answers at {self.base_url} is no Trunkline."
+            ) from error
+
+
+def rows(document: Document, key: str) -> list[Document]:
+    """Return a list of objects that the platform's document holds under *key*."""
+    return _part(document, key, kind=list[Document])
+
+
+def section(document: Document, key: str) -> Document:
+    """Return an object that the platform's document holds under *key*."""
+    return _part(document, key, kind=Document)
+
+
+def _part(document: Document, key: str, *, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(document.get(key), kind)
+    except msgspec.ValidationError as error:
+        raise click.ClickException(
+            f"The platform's answer has no {key!r}: is it of another version?"
+        ) from error
+
+
+def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+    # http.client, unlike urllib, never asks the environment for a proxy.
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS_MAX)
+
+
+def _encode(fields: Fields) -> str:
+    # Arguments that are not UTF-8 arrive as lone surrogates, which have no encoding.
+    return urlencode(fields, errors="replace")

@@ -1,0 +1,318 @@
+"""The settings: one frozen Config from the command line, the environment, a file and defaults.
+
+Rules: a setting is one field; its text here serves its documentation, its option
+and errors about it.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from trunkline.datadir import DATA_DIR, SETTINGS_FILE, find_data_dir, read_settings
+
+PREFIX = "TRUNKLINE_"
+# A day is longer than any carrier takes and any simulation waits.
+DELAY_SECONDS_MAX = 86_400
+# Twenty retries a week apart outlive every log.
+RETRIES_MAX = 20
+RETRY_SECONDS_MAX = 604_800
+# Each holds a socket and up to 64 kB; one process has 1,024 file descriptors by default.
+WEBHOOK_CONCURRENCY_MAX = 500
+# An error shows enough of a value to find it again.
+SHOWN_MAX = 80
+
+# fmt: off
+Behaviour = Literal[
+    "deliver", "off", "unknown", "landline", "filtered", "blocked", "violation", "slow",
+    "no_receipt", "refuse", "congested",
+]
+# fmt: on
+# Variables under our prefix that are not settings: what trunkline.connect() reads, and what
+# Kubernetes puts into every container next to a Service of the name `trunkline`.
+FOREIGN_VARIABLES = re.compile(
+    PREFIX + r"(URL|ACCOUNT_SID|AUTH_TOKEN|API_KEY(_SID)?|API_SECRET|API_KEY_SECRET"
+    r"|SERVICE_\w+|PORT_\w+)"
+)
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_-]+)*\.?")
+
+T = TypeVar("T")
+
+
+def _setting(default: T, meaning: str, *, must: str) -> T:
+    """Declare a setting: its default, what it means, and what its value must be."""
+    field: T = Field(default, description=meaning, json_schema_extra={"must": must})
+    return field
+
+
+def _check(is_good: Callable[[T], bool]) -> AfterValidator:
+    """Refuse a value for which *is_good* does not hold."""
+
+    def checked(value: T) -> T:
+        if not is_good(value):
+            raise ValueError("out of range")
+        return value
+
+    return AfterValidator(checked)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
+def _is_place(text: str) -> bool:
+    """Tell whether *text* names a host, an address or a network."""
+    try:
+        return bool(ip_network(text, strict=False))
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+
+
+def _is_origin(text: str | None) -> bool:
+    """Tell whether *text* is an http or https URL without query, fragment or user."""
+    if text is None:
+        return True
+    parts = urlsplit(text)
+    has_host = bool(parts.hostname) and _is_place(str(parts.hostname))
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return parts.scheme in {"http", "https"} and has_host and plain and parts.port != 0
+
+
+Odds = Annotated[
+    Mapping[Behaviour, Annotated[float, Field(ge=0, le=1)]],
+    _check(lambda odds: sum(odds.values()) <= 1 + 1e-9),
+]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Price = Annotated[Decimal, Field(ge=0, le=1000)]
+RetrySeconds = Annotated[float, Field(gt=0, le=RETRY_SECONDS_MAX)]
+
+
+class Config(BaseModel):
+    """Everything that can be set; parts of the program receive values of it, never the whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    host: Annotated[str, _check(_is_place)] = _setting(
+        "127.0.0.1",
+        "The address to listen on; 0.0.0.0 listens on all of them.",
+        must="a host name or an IP address",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = _setting(
+        8800,
+        "The TCP port to listen on; 0 takes a free one.",
+        must="a whole number from 0 to 65535",
+    )
+    data_dir: Path = _setting(
+        Path(DATA_DIR),
+        "The directory that holds the database, media and credentials; one server at a time.",
+        must="the path of a directory",
+    )
+    base_url: Annotated[
+        str | None, _check(_is_origin), AfterValidator(lambda url: url and url.rstrip("/"))
+    ] = _setting(
+        None,
+        "The URL under which others reach this server, for the links it hands out;"
+        " made of host and port when not set.",
+        must="an http:// or https:// URL without query, fragment or user name",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info",
+        "The least important log lines to write.",
+        must="debug, info, warning or error",
+    )
+    log_format: Literal["console", "json"] = _setting(
+        "console",
+        "How log lines look: for people or for machines.",
+        must="console or json",
+    )
+    seed: int | None = _setting(
+        None,
+        "Makes everything left to chance the same at every run; not for production.",
+        must="a whole number",
+    )
+    clock: Literal["system", "manual"] = _setting(
+        "system",
+        "Whose time it is: the machine's, or one that moves only when it is told to.",
+        must="system or manual",
+    )
+    delivery_delay_seconds: Annotated[float, Field(ge=0, le=DELAY_SECONDS_MAX)] = _setting(
+        1.0,
+        "How long the simulated network takes to deliver a text.",
+        must=f"a number of seconds from 0 to {DELAY_SECONDS_MAX}",
+    )
+    odds: Odds = _setting(
+        {},
+        "How often simulated phones misbehave when nothing else is said of them:"
+        " behaviour and probability, the rest delivers.",
+        must="a table of behaviours and probabilities from 0 to 1 that add up to 1 at most",
+    )
+    starting_balance: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] = _setting(
+        Decimal(1000),
+        "The balance of a new account in US dollars.",
+        must="an amount from 0 to 1000000000",
+    )
+    prices: Mapping[Country, Price] = _setting(
+        {},
+        "The price of an outbound segment in US dollars, by country, where it differs from the"
+        " built-in list.",
+        must="a table of two-letter countries (US) and prices from 0 to 1000",
+    )
+    first_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] = _setting(
+        "+14155550100",
+        "The phone number that the main account holds from the first start on.",
+        must="a phone number like +14155550100",
+    )
+    webhook_allow: tuple[Annotated[str, _check(_is_place)], ...] = _setting(
+        (),
+        "Private hosts, addresses and networks that webhooks may reach although the server"
+        " listens beyond this machine.",
+        must="a list of host names, addresses and networks (10.0.0.0/8)",
+    )
+    webhook_retry_seconds: Annotated[tuple[RetrySeconds, ...], Field(max_length=RETRIES_MAX)] = (
+        _setting(
+            (5.0, 30.0, 120.0, 600.0, 3600.0),
+            "How long to wait before each further attempt at a status callback that failed.",
+            must=f"a list of at most {RETRIES_MAX} numbers of seconds, each above 0 and at most"
+            f" {RETRY_SECONDS_MAX}",
+        )
+    )
+    webhook_concurrency: Annotated[int, Field(ge=1, le=WEBHOOK_CONCURRENCY_MAX)] = _setting(
+        50,
+        "How many webhooks may be under way at once.",
+        must=f"a whole number from 1 to {WEBHOOK_CONCURRENCY_MAX}",
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if _is_address(self.host):
+            return ip_address(self.host).is_loopback
+        return self.host.rstrip(".").lower() == "localhost"
+
+    @property
+    def public_url(self) -> str:
+        """The base URL as set, else one made of host and port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{host}:{self.port}"
+
+
+def load_config(
+    given: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    directory: Path = Path(),
+) -> Config:
+    """Return the settings: those *given* by options, of the environment, the file and the defaults.
+
+    The file is trunkline.toml in *directory*, else in the data directory. Raises ValueError with
+    one sentence that names the setting, its value and where it comes from.
+    """
+    options = given or {}
+    variables = os.environ if environment is None else environment
+    data_dir = find_data_dir(options.get("data_dir"), variables, beside=directory)
+    merged = {
+        **_of_file(_settings_file(directory, data_dir), data_dir),
+        **_of_environment(variables),
+        **{name: _Given(_parse_text(name, text), _option(name)) for name, text in options.items()},
+    }
+    merged["data_dir"] = _Given(data_dir, "as found")
+    try:
+        return Config.model_validate({name: entry.value for name, entry in merged.items()})
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise ValueError(_complaint(name, merged[name])) from error
+
+
+def option_name(name: str) -> str:
+    """Return the option that sets a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def requirement(name: str) -> str:
+    """Return what the value of a setting must be."""
+    extra = Config.model_fields[name].json_schema_extra
+    return str(extra["must"]) if isinstance(extra, dict) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value somebody set, and where."""
+
+    value: object
+    origin: str
+
+
+def _settings_file(directory: Path, data_dir: Path) -> Path:
+    beside = directory / SETTINGS_FILE
+    return beside if beside.exists() else data_dir / SETTINGS_FILE
+
+
+def _of_file(path: Path, data_dir: Path) -> dict[str, _Given]:
+    values = read_settings(path)
+    for name in values:
+        _require_known(name, origin=str(path))
+    if "data_dir" in values and path.parent == data_dir:
+        raise ValueError(f"The setting data_dir is in {path}, which is found only by way of it.")
+    return {name: _Given(value, f"in {path}") for name, value in values.items()}
+
+
+def _of_environment(variables: Mapping[str, str]) -> dict[str, _Given]:
+    found = {}
+    for variable, text in variables.items():
+        is_ours = variable.startswith(PREFIX) and not FOREIGN_VARIABLES.fullmatch(variable)
+        # Kubernetes again: TRUNKLINE_PORT=tcp://10.0.0.1:8800.
+        if is_ours and text and not text.startswith("tcp://"):
+            name = variable.removeprefix(PREFIX).lower()
+            _require_known(name, origin=f"the environment variable {variable}")
+            found[name] = _Given(_parse_text(name, text), f"in the environment variable {variable}")
+    return found
+
+
+def _option(name: str) -> str:
+    return f"from {option_name(name)}"
+
+
+def _require_known(name: str, *, origin: str) -> None:
+    if name not in Config.model_fields:
+        close = get_close_matches(name, Config.model_fields, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise ValueError(f"There is no setting {name!r}, which {origin} sets{hint}")
+
+
+def _complaint(name: str, given: _Given) -> str:
+    shown = repr(given.value)
+    if len(shown) > SHOWN_MAX:
+        shown = shown[:SHOWN_MAX] + "…"
+    return f"The setting {name} is {shown} {given.origin}: it must be {requirement(name)}."
+
+
+def _parse_text(name: str, text: str) -> object:
+    """Return a value of the environment or the command line as its setting wants it.
+
+    Lists are `a,b` and tables `a=1,b=2`; both may also be JSON.
+    """
+    kind = get_origin(Config.model_fields[name].annotation)
+    if kind not in {tuple, Mapping}:
+        return text
+    if text.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if kind is tuple:
+        return items
+    pairs = [item.partition("=") for item in items]
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,123 @@
+"""The console as one application: its routes behind its gate."""
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from trunkline.console.connect import change_number, reveal_token, show_connect
+from trunkline.console.gate import Gate
+from trunkline.console.live import Live
+from trunkline.console.log import show_log
+from trunkline.console.media import serve_medium
+from trunkline.console.pages import page
+from trunkline.console.phones import (
+    add_phone,
+    change_phone,
+    remove_phone,
+    send_from_phone,
+    send_test,
+    show_hint,
+    show_phone,
+    show_shelf,
+    show_thread,
+)
+from trunkline.console.trace import show_message
+from trunkline.console.visit import Handler, Visit, endpoint
+from trunkline.flows.platform import Platform
+from trunkline.network.network import Network
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Console:
+    """The console; whoever stops the program calls `close` first, for the pages that listen."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        network: Network,
+        *,
+        is_loopback: bool,
+        allowed_hosts: frozenset[str],
+    ) -> None:
+        self._live = Live()
+        self._gate = Gate(
+            _routes(platform, network, self._live),
+            platform,
+            is_loopback=is_loopback,
+            allowed_hosts=allowed_hosts,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._gate(scope, receive, send)
+
+    def close(self) -> None:
+        """End the streams of the pages that are open."""
+        self._live.close()
+
+
+def console_app(
+    platform: Platform,
+    network: Network,
+    *,
+    is_loopback: bool,
+    allowed_hosts: frozenset[str],
+) -> Console:
+    """Return the console, to be served under /console.
+
+    On the loopback interface it opens without a login for requests to *allowed_hosts* (see
+    `gate.loopback_hosts`); elsewhere it asks for credentials, and an empty set allows every host.
+    """
+    return Console(platform, network, is_loopback=is_loopback, allowed_hosts=allowed_hosts)
+
+
+def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
+    table: list[tuple[str, str, Handler]] = [
+        ("GET", "/", show_shelf),
+        ("GET", "/events", live.stream),
+        ("POST", "/hint", show_hint),
+        ("POST", "/phones", add_phone),
+        ("GET", "/phones/{number}", show_phone),
+        ("POST", "/phones/{number}", change_phone),
+        ("GET", "/phones/{number}/thread", show_thread),
+        ("POST", "/phones/{number}/remove", remove_phone),
+        ("POST", "/phones/{number}/texts", send_from_phone),
+        ("POST", "/phones/{number}/test", send_test),
+        ("GET", "/messages", show_log),
+        ("GET", "/messages/{sid}", show_message),
+        ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
+        ("GET", "/connect", show_connect),
+        ("POST", "/connect/token", reveal_token),
+        ("POST", "/numbers/{sid}", change_number),
+    ]
+    routes = [
+        Route(path, endpoint(handler, platform, network=network), methods=[method])
+        for method, path, handler in table
+    ]
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        visit = Visit(
+            platform=platform, network=network, account=request.scope["account"], request=request
+        )
+        if visit.is_scripted:
+            return PlainTextResponse(error.detail, status_code=error.status_code)
+        return page(
+            visit,
+            "refused.html",
+            status_code=error.status_code,
+            headers=error.headers,
+            reason=error.detail,
+        )
+
+    return Starlette(
+        routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
+        exception_handlers={HTTPException: refused},
+    )

@@ -1,0 +1,126 @@
+"""Who may come in, and what every answer tells the browser to forbid.
+
+Rules: on the loopback interface the console opens without a login, so only a browser that called a
+loopback name may see it (a foreign name that resolves to us is DNS rebinding) and nobody who came
+through a proxy; elsewhere it asks for the account's credentials. What changes something must come
+from our own pages, and what our scripts fetch may be fetched by them alone.
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trunkline.api.auth import authenticate
+from trunkline.console.visit import PREFIX
+from trunkline.domain.account import Account
+from trunkline.flows.platform import Platform
+
+REALM = "Trunkline console"
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self'; connect-src 'self'; font-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not `no-referrer`: under it browsers send `Origin: null` with our own forms, too.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_HTTP_PORT = 80
+
+
+def loopback_hosts(port: int) -> frozenset[str]:
+    """Return the Host headers by which a browser on this machine may call the console."""
+    hosts = {f"{name}:{port}" for name in _LOOPBACK_NAMES}
+    return frozenset(hosts | set(_LOOPBACK_NAMES) if port == _HTTP_PORT else hosts)
+
+
+class Gate:
+    """Stands before the console; lets requests through with their account in the scope."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        platform: Platform,
+        *,
+        is_loopback: bool,
+        allowed_hosts: frozenset[str],
+    ) -> None:
+        self._inner = inner
+        self._platform = platform
+        self._is_loopback = is_loopback
+        self._allowed_hosts = allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        outcome = self._objection(scope["method"], headers) or await self._account(headers)
+        send = _with_security_headers(send)
+        if isinstance(outcome, Account):
+            # Mounted or called directly, the routes below are those behind our prefix.
+            inside = {**scope, "root_path": PREFIX, "account": outcome}
+            await self._inner(inside, receive, send)
+        else:
+            await outcome(scope, receive, send)
+
+    def _objection(self, method: str, headers: Headers) -> Response | None:
+        host = headers.get("host", "").lower()
+        if (self._is_loopback or self._allowed_hosts) and host not in self._allowed_hosts:
+            return _forbidden("The console does not answer to this host name.")
+        if method not in ("GET", "HEAD"):
+            return None if _is_ours(headers, host) else _forbidden("This form is not ours.")
+        fetched_from = headers.get("sec-fetch-site", "none")
+        navigates = headers.get("sec-fetch-mode", "navigate") == "navigate"
+        if fetched_from in ("cross-site", "same-site") and not navigates:
+            return _forbidden("Only the console's own pages may fetch this.")
+        return None
+
+    async def _account(self, headers: Headers) -> Account | Response:
+        """Return the account that is shown, or what asks for a login."""
+        is_proxied = any(name in headers for name in _PROXY_HEADERS)
+        if self._is_loopback and not is_proxied:
+            main = await self._platform.directory.account(self._platform.rules.main_account_sid)
+            return main or _forbidden("There is no account yet.")
+        actor = await authenticate(self._platform, headers.get("authorization"))
+        if actor is not None:
+            return actor.account
+        return PlainTextResponse(
+            "Log in with an account SID and its auth token, or with an API key and its secret.",
+            status_code=401,
+            headers={"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'},
+        )
+
+
+def _is_ours(headers: Headers, host: str) -> bool:
+    """Tell whether one of our own pages sent this; a request that names no page is not ours."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = headers.get("origin", "")
+    return bool(host) and urlsplit(origin).netloc.lower() == host
+
+
+def _forbidden(reason: str) -> Response:
+    return PlainTextResponse(reason, status_code=403)
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def send_safely(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            for name, value in SECURITY_HEADERS.items():
+                # A medium comes with a stricter policy of its own.
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return send_safely

@@ -1,0 +1,90 @@
+"""The stream of what changes: tells a page what to look at again."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from trunkline.console.visit import Visit
+from trunkline.runtime import News
+
+SUBSCRIBERS_MAX = 100  # Each costs a connection and wakes up with every change.
+NEWS_MAX = 50  # A page shows fewer things than that; beyond it looks at everything again.
+GATHER_SECONDS = 0.1  # A burst becomes one event, which costs the page one request.
+HEARTBEAT_SECONDS = 15.0  # Proxies close a stream that is silent for a minute, some for 30 s.
+
+_HEARTBEAT = ": here\n\n"
+_RELOAD = "event: reload\ndata:\n\n"
+Queue = asyncio.Queue[News | None]
+
+
+class Live:
+    """Serves the stream to the pages that are open, until `close`."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End every stream: the program stops, and would wait for them."""
+        self._closing.set()
+
+    async def stream(self, visit: Visit) -> Response:
+        """Answer with the stream, or refuse when too many listen or the program stops."""
+        if self._open >= SUBSCRIBERS_MAX or self._closing.is_set():
+            return PlainTextResponse("Too many pages listen.", status_code=503)
+        return StreamingResponse(
+            self._events(visit),
+            media_type="text/event-stream",
+            # Some proxies hold an answer back until it ends, unless they are told not to.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def _events(self, visit: Visit) -> AsyncIterator[str]:
+        self._open += 1
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            with visit.platform.feed.subscribe() as queue:
+                yield _HEARTBEAT
+                while not closing.done():
+                    yield await _next_event(visit, queue, closing=closing)
+        finally:
+            self._open -= 1
+            closing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await closing
+
+
+async def _next_event(visit: Visit, queue: Queue, *, closing: asyncio.Future[bool]) -> str:
+    """Return what to send next: what changed since, or a heartbeat when nothing did."""
+    first = asyncio.ensure_future(queue.get())
+    try:
+        await asyncio.wait(
+            (first, closing), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not first.done():
+            return _HEARTBEAT
+    finally:
+        first.cancel()
+    await asyncio.wait((closing,), timeout=GATHER_SECONDS)
+    gathered = [first.result()]
+    while not queue.empty():
+        gathered.append(queue.get_nowait())
+    return render_news(visit, gathered)
+
+
+def render_news(visit: Visit, gathered: list[News | None]) -> str:
+    """Return the event for news, without those that are not for this account to know."""
+    ours = {
+        (news.topic, news.sid)
+        for news in gathered
+        if news is not None
+        and (
+            news.account_sid == visit.account.sid or (news.topic == "handset" and visit.sees_phones)
+        )
+    }
+    if None in gathered or len(ours) > NEWS_MAX:
+        return _RELOAD
+    return f"event: news\ndata: {json.dumps(sorted(ours))}\n\n" if ours else _HEARTBEAT

@@ -1,0 +1,52 @@
+"""Media as the console shows them: from our own disk, never from a stranger's server."""
+
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from trunkline.console.conversation import MediumName
+from trunkline.console.visit import PREFIX, Visit
+from trunkline.domain.account import Media
+from trunkline.flows import messages
+
+# What a browser may show in place. Everything else, SVG and HTML above all, is a download.
+SHOWN_TYPES = frozenset(
+    {
+        *("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/heic"),
+        *("audio/mpeg", "audio/mp4", "audio/ogg", "audio/amr", "audio/3gpp", "audio/wav"),
+        *("audio/aac", "audio/webm", "audio/x-wav", "audio/basic"),
+        *("video/mp4", "video/3gpp", "video/3gpp2", "video/webm", "video/quicktime", "video/mpeg"),
+    }
+)
+_POLICY = "default-src 'none'; sandbox"
+
+
+def medium_path(name: MediumName) -> str:
+    """Return where the console shows a medium."""
+    return f"{PREFIX}/media/{name.account_sid}/{name.message_sid}/{name.sid}"
+
+
+async def find_visible_medium(visit: Visit, name: MediumName) -> Media | None:
+    """Return a medium of the account, or of a subaccount of it."""
+    owner = await visit.platform.directory.account(name.account_sid)
+    if owner is None or visit.account.sid not in (owner.sid, owner.owner_sid):
+        return None
+    return await messages.find_media(
+        visit.platform, name.account_sid, message_sid=name.message_sid, sid=name.sid
+    )
+
+
+async def serve_medium(visit: Visit) -> Response:
+    """Serve the bytes of a medium so that they are shown or saved, and never run."""
+    path = visit.request.path_params
+    name = MediumName(path["account_sid"], path["message_sid"], path["sid"])
+    medium = await find_visible_medium(visit, name)
+    if medium is None:
+        raise HTTPException(404, "There is no such medium.")
+    is_shown = medium.content_type in SHOWN_TYPES
+    return FileResponse(
+        messages.media_path(visit.platform, medium),
+        media_type=medium.content_type if is_shown else "application/octet-stream",
+        filename=medium.sid,
+        content_disposition_type="inline" if is_shown else "attachment",
+        headers={"Content-Security-Policy": _POLICY},
+    )

@@ -1,0 +1,1 @@
+"""The workers that make what is due happen."""

@@ -1,0 +1,1 @@
+"""What messages, numbers and their rules are: values and pure functions."""

@@ -1,0 +1,33 @@
+"""SIDs: two letters and 32 lower-case hexadecimal digits, ordered by the time they were made."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+SID = re.compile(r"([A-Z]{2})([0-9a-f]{32})")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+RANDOM_BITS = 72
+
+
+def micros(at: datetime) -> int:
+    """Return *at* (aware) as microseconds since 1970."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def instant(value: int) -> datetime:
+    """Return the aware UTC time that is *value* microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def render_sid(prefix: str, at_micros: int, bits: int) -> str:
+    """Return a SID: 14 digits of time (microseconds), then 18 digits of *bits* (72 random bits).
+
+    Time comes first so that new rows go to the end of every index and lists sort by SID.
+    """
+    return f"{prefix}{at_micros:014x}{bits:018x}"
+
+
+def is_sid(text: str, *prefixes: str) -> bool:
+    """Tell whether *text* is a SID, of one of *prefixes* where any are given."""
+    match = SID.fullmatch(text)
+    return match is not None and (not prefixes or match[1] in prefixes)

@@ -1,0 +1,168 @@
+"""The life of a message, as a table and pure functions.
+
+Rule 1: every status change in the system happens in this file.
+Rule 2: facts (the network told us) are never refused, only sometimes stale;
+        commands (a caller asked us) may be refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from trunkline.domain.errors import Refusal, delivery_error
+
+MEDIA_MAX = 10  # Twilio: at most ten MediaUrl values a message (21623).
+VALIDITY_SECONDS_MAX = 36_000  # Twilio's ValidityPeriod: 1 to 36,000, by default the longest.
+PRICE_UNIT = "USD"
+
+
+class Status(StrEnum):
+    """The public status of a message, spelled as Twilio spells it."""
+
+    ACCEPTED = "accepted"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    RECEIVING = "receiving"
+    RECEIVED = "received"
+    READ = "read"
+
+
+class Direction(StrEnum):
+    """Which way a message went, and what started it."""
+
+    INBOUND = "inbound"
+    OUTBOUND_API = "outbound-api"
+    OUTBOUND_CALL = "outbound-call"
+    OUTBOUND_REPLY = "outbound-reply"
+
+
+class Fact(StrEnum):
+    """What became known about a message."""
+
+    SENDER_CHOSEN = "sender_chosen"
+    DUE = "due"
+    SUBMITTED = "submitted"
+    CARRIER_ACCEPTED = "carrier_accepted"
+    CARRIER_REFUSED = "carrier_refused"
+    HANDSET_REACHED = "handset_reached"
+    HANDSET_MISSED = "handset_missed"
+    EXPIRED = "expired"
+    UNSENDABLE = "unsendable"
+    RECEIVED = "received"
+
+
+S, F = Status, Fact
+
+# A receipt may overtake the carrier's answer to the submission, so SENDING knows receipts.
+# An expired or refused message never reached a handset; a delivered one stays delivered.
+TRANSITIONS: Mapping[Status, Mapping[Fact, Status]] = {
+    S.ACCEPTED: {F.SENDER_CHOSEN: S.QUEUED, F.EXPIRED: S.FAILED, F.UNSENDABLE: S.FAILED},
+    S.SCHEDULED: {F.DUE: S.ACCEPTED, F.UNSENDABLE: S.FAILED},
+    S.QUEUED: {F.SUBMITTED: S.SENDING, F.EXPIRED: S.FAILED, F.UNSENDABLE: S.FAILED},
+    S.SENDING: {
+        F.CARRIER_ACCEPTED: S.SENT,
+        F.CARRIER_REFUSED: S.FAILED,
+        F.HANDSET_REACHED: S.DELIVERED,
+        F.HANDSET_MISSED: S.UNDELIVERED,
+        F.EXPIRED: S.FAILED,
+        F.UNSENDABLE: S.FAILED,
+    },
+    S.SENT: {F.HANDSET_REACHED: S.DELIVERED, F.HANDSET_MISSED: S.UNDELIVERED},
+    S.RECEIVING: {F.RECEIVED: S.RECEIVED},
+    S.DELIVERED: {},
+    S.UNDELIVERED: {},
+    S.FAILED: {},
+    S.CANCELED: {},
+    S.RECEIVED: {},
+    S.READ: {},
+}
+
+FINAL = frozenset({S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.RECEIVED, S.READ})
+
+# Receivers in the field fail on `sending` and `accepted` (RapidPro's courier answers them with an
+# error), and the first status is in the answer to the request, so those are never called back.
+CALLED_BACK = frozenset({S.SENT, S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.READ})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One text or MMS, in either direction. Times are aware UTC."""
+
+    account_sid: str
+    sid: str
+    direction: Direction
+    status: Status
+    sender: str | None
+    recipient: str
+    body: str
+    encoding: str
+    num_segments: int
+    num_media: int = 0
+    messaging_service_sid: str | None = None
+    carrier: str
+    price: Decimal | None = None
+    error_code: int | None = None
+    status_callback: str | None = None
+    validity_seconds: int = VALIDITY_SECONDS_MAX
+    created_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def error_message(self) -> str | None:
+        """The text of error_code, or None when nothing went wrong."""
+        return None if self.error_code is None else delivery_error(self.error_code)
+
+    def priced(self, price: Decimal) -> "Message":
+        """Return the message with what it costs, in PRICE_UNIT."""
+        return replace(self, price=price)
+
+    @property
+    def is_outbound(self) -> bool:
+        """Whether the message left (or is to leave) from one of our numbers."""
+        return self.direction is not Direction.INBOUND
+
+
+def observe(
+    message: Message, fact: Fact, *, at: datetime, error_code: int | None = None
+) -> Message:
+    """Return the message as it is once *fact* is known; a stale fact returns the same object."""
+    status = TRANSITIONS[message.status].get(fact)
+    if status is None:
+        return message
+    handed_over = message.sent_at is None and status in (S.SENT, S.DELIVERED, S.UNDELIVERED)
+    return replace(
+        message,
+        status=status,
+        updated_at=at,
+        sent_at=at if handed_over else message.sent_at,
+        error_code=error_code,
+    )
+
+
+def cancel(message: Message, *, at: datetime) -> Message:
+    """Return the canceled message, or refuse (30409) when it is no longer scheduled."""
+    if message.status is not S.SCHEDULED:
+        raise Refusal(30409)
+    return replace(message, status=S.CANCELED, updated_at=at)
+
+
+def redact(message: Message, *, at: datetime) -> Message:
+    """Return the message without its text, or refuse (20009) while it is still on its way."""
+    if message.status not in FINAL and message.status is not S.SENT:
+        raise Refusal(20009)
+    return replace(message, body="", updated_at=at)
+
+
+def blame(message: Message, error_code: int, *, at: datetime) -> Message:
+    """Return an inbound message that carries the error its webhook met; its status stays."""
+    return replace(message, error_code=error_code, updated_at=at)

@@ -1,0 +1,1 @@
+"""What happens: the only place where store, carriers, webhooks and domain meet."""

@@ -1,0 +1,211 @@
+"""Webhooks: what is due is sent, every attempt is kept, and what answers say is done.
+
+Rule 1: a webhook leaves the queue in the commit that holds what came of it.
+Rule 2: the network is never waited for inside a transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from trunkline.domain.message import Message, blame
+from trunkline.domain.sending import Draft
+from trunkline.flows.outbound import add_drafts, announce, event
+from trunkline.flows.platform import Platform
+from trunkline.runtime import News, next_attempt
+from trunkline.store.callbacks import (
+    AttemptRow,
+    CallbackRow,
+    finish_callbacks,
+    insert_attempts,
+    postpone_callbacks,
+    save_cookies,
+)
+from trunkline.store.messages import insert_events, messages_by_sid, update_messages
+from trunkline.webhooks.answer import Answer
+from trunkline.webhooks.request import is_webhook_url, parse_target, render_request
+from trunkline.webhooks.requester import Requester
+
+URL_INVALID = 11100
+# Answers after which asking again later may help; everything else is the receiver's last word.
+RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+# The connection could not be made or was lost; a wrong certificate or a refused address stays so.
+RETRIED_CODES = frozenset({11200, 11201, 11202, 11203, 11205, 11206, 11210, 11220})
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """What came of one webhook so far; finished in one commit."""
+
+    row: CallbackRow
+    attempts: list[AttemptRow] = field(default_factory=list)
+    answer: Answer | None = None
+    error_code: int | None = None
+    error_url: str = ""
+    reason: str = ""
+    warnings: list[tuple[int, str]] = field(default_factory=list)
+    replies: list[Draft] = field(default_factory=list)
+    jars: dict[str, dict[str, str]] = field(default_factory=dict)
+    message: Message | None = None
+
+    def fail(self, error_code: int, reason: str, *, url: str) -> None:
+        """Note the error that ends this delivery, or this try of it."""
+        self.error_code, self.reason, self.error_url = error_code, reason, url
+
+    @property
+    def may_help_to_retry(self) -> bool:
+        """Whether the same request may fare better later."""
+        if self.error_code is None or self.answer is None:
+            return False
+        status = self.answer.status
+        if status is not None and self.answer.error_code is not None:
+            return status in RETRIED_STATUSES or self.answer.error_code == 11203
+        return self.answer.error_code in RETRIED_CODES
+
+
+async def call(
+    platform: Platform,
+    sender: Requester,
+    delivery: Delivery,
+    *,
+    url: str,
+    method: str,
+    parameters: Mapping[str, str],
+) -> Answer | None:
+    """Make one signed request and keep its attempts; None when the URL is unusable."""
+    row = delivery.row
+    account = await platform.directory.account(row.account_sid)
+    if account is None or not is_webhook_url(url):
+        delivery.fail(URL_INVALID, "the URL is not one that can be called", url=url)
+        return None
+    target = parse_target(url)
+    delivery.warnings += [(code, "the URL's fragment is not valid") for code in target.warnings]
+    request = render_request(
+        target,
+        method,
+        parameters=parameters,
+        auth_token=platform.directory.auth_token(account),
+        token=row.token,
+    )
+    host = urlsplit(target.url).netloc
+    answer = await sender.send(request, target, cookies=delivery.jars.get(host, {}))
+    delivery.answer = answer
+    if answer.cookies or host in delivery.jars:
+        delivery.jars[host] = dict(answer.cookies)
+    for attempt in answer.attempts:
+        now = platform.clock.now()
+        delivery.attempts.append(
+            AttemptRow(
+                sid=platform.chance.sid("WA", now),
+                callback_sid=row.sid,
+                account_sid=row.account_sid,
+                message_sid=row.message_sid,
+                kind=row.kind,
+                url=url,
+                method=method,
+                label=row.label,
+                at=attempt.started_at,
+                duration_ms=attempt.duration_ms,
+                http_status=attempt.status,
+                error_code=attempt.error_code,
+                reason=attempt.reason,
+                head=attempt.head.decode("utf-8", errors="replace").replace("\0", "\ufffd"),
+            )
+        )
+    if answer.error_code is not None:
+        reason = answer.attempts[-1].reason if answer.attempts else ""
+        delivery.fail(answer.error_code, reason, url=url)
+    return answer
+
+
+async def deliver_status(platform: Platform, sender: Requester, row: CallbackRow) -> Delivery:
+    """Tell a status; the answer's body means nothing."""
+    delivery = Delivery(row=row)
+    await call(
+        platform, sender, delivery, url=row.url, method=row.method, parameters=row.parameters
+    )
+    return delivery
+
+
+async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
+    """Commit what came of webhooks: attempts, errors, replies; and when to try again, if ever."""
+
+    def work(db: Connection) -> list[Message]:
+        return _finish(platform, db, deliveries)
+
+    changed = await platform.store.write(work)
+    drafts = [draft.message for delivery in deliveries for draft in delivery.replies]
+    if drafts or changed:
+        announce(platform, [*drafts, *changed])
+    if platform.feed.is_watched:
+        for delivery in deliveries:
+            row = delivery.row
+            platform.feed.publish(News("webhook", row.account_sid, row.message_sid))
+
+
+def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) -> list[Message]:
+    now = platform.clock.now()
+    insert_attempts(db, [attempt for d in deliveries for attempt in d.attempts])
+    done: list[Delivery] = []
+    waiting: list[tuple[str, datetime | None]] = []
+    for delivery in deliveries:
+        if delivery.may_help_to_retry:
+            waiting.append((delivery.row.sid, _next(platform, delivery, now)))
+        else:
+            done.append(delivery)
+    finish_callbacks(db, [d.row.sid for d in done])
+    postpone_callbacks(db, waiting)
+    add_drafts(platform, db, [draft for d in done for draft in d.replies])
+    _keep_cookies(db, done, now)
+    troubled = [d for d in deliveries if d.error_code is not None or d.warnings]
+    return _blame(platform, db, troubled, now=now) if troubled else []
+
+
+def _next(platform: Platform, delivery: Delivery, now: datetime) -> datetime | None:
+    return next_attempt(
+        delivery.row.attempts + 1,
+        now,
+        backoff_seconds=platform.rules.webhook_retry_seconds,
+        chance=platform.chance.fraction(),
+    )
+
+
+def _keep_cookies(db: Connection, deliveries: Sequence[Delivery], now: datetime) -> None:
+    for delivery in deliveries:
+        if delivery.message is None:
+            continue
+        pair = (delivery.row.account_sid, delivery.message.sender or "", delivery.message.recipient)
+        for host, jar in delivery.jars.items():
+            save_cookies(db, (*pair, host), jar, now=now)
+
+
+def _blame(
+    platform: Platform, db: Connection, deliveries: Sequence[Delivery], *, now: datetime
+) -> list[Message]:
+    """Record errors in the trace of their messages, and on inbound messages themselves."""
+    keys = {(d.row.account_sid, d.row.message_sid) for d in deliveries}
+    messages = messages_by_sid(db, keys)
+    trace, blamed = [], []
+    for delivery in deliveries:
+        message = messages.get(delivery.row.message_sid)
+        if message is None:
+            continue
+        errors = list(delivery.warnings)
+        if delivery.error_code is not None:
+            errors.append((delivery.error_code, delivery.reason))
+            if not message.is_outbound:
+                blamed.append(blame(message, delivery.error_code, at=now))
+        for code, reason in errors:
+            detail: dict[str, object] = {
+                "error_code": code,
+                "reason": reason,
+                "webhook": delivery.row.label,
+                "url": delivery.error_url or delivery.row.url,
+            }
+            trace.append(event(platform, message, "webhook_error", detail))
+    insert_events(db, trace)
+    update_messages(db, blamed)
+    return blamed

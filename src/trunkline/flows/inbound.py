@@ -1,0 +1,177 @@
+"""A text on its way in: stored, then told to its owner's application."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from trunkline.carriers.port import Incoming
+from trunkline.domain.account import Account, AccountStatus, Media, Number
+from trunkline.domain.address import country_of
+from trunkline.domain.message import Direction, Message, Status
+from trunkline.domain.nanp import region_of
+from trunkline.flows.money import cost, usage_of
+from trunkline.flows.outbound import announce, event, media_url
+from trunkline.flows.platform import Platform
+from trunkline.store.callbacks import CallbackRow, insert_callbacks
+from trunkline.store.media import MediaFetch, insert_fetches
+from trunkline.store.messages import Event, insert_events, insert_messages
+from trunkline.store.outbox import CarrierRef, find_refs, insert_refs
+from trunkline.store.records import ACCOUNTS, NUMBERS, find_record, find_unique
+from trunkline.store.usage import add_usage
+
+# Inbound references share a table with outbound ones; the mark keeps the two apart.
+INBOUND_MARK = "in:"
+
+
+async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -> None:
+    """Store inbound texts; when this returns they may be acknowledged.
+
+    A text that was stored before, or that is for no number of ours, changes nothing.
+    """
+
+    def work(db: Connection) -> list[Message]:
+        return _receive(platform, db, carrier, batch=batch)
+
+    announce(platform, await platform.store.write(work))
+
+
+def inbound_callback(
+    platform: Platform, message: Message, number: Number, media: Sequence[Media] = ()
+) -> CallbackRow | None:
+    """Return the webhook that tells a number's application of *message*, if it wants to know."""
+    if not number.sms_url:
+        return None
+    now = platform.clock.now()
+    return CallbackRow(
+        sid=platform.chance.sid("CB", now),
+        account_sid=message.account_sid,
+        message_sid=message.sid,
+        kind="inbound",
+        url=number.sms_url,
+        method=number.sms_method,
+        fallback_url=number.sms_fallback_url,
+        fallback_method=number.sms_fallback_method,
+        parameters=inbound_parameters(platform, message, media),
+        token=platform.chance.uuid(),
+        due_at=now,
+        created_at=now,
+    )
+
+
+def inbound_parameters(
+    platform: Platform, message: Message, media: Sequence[Media] = ()
+) -> dict[str, str]:
+    """Return the form of an inbound webhook; geography is there even when it is empty."""
+    form = {
+        "ToCountry": country_of(message.recipient) or "",
+        "ToState": _state(message.recipient),
+        "SmsMessageSid": message.sid,
+        "NumMedia": str(len(media)),
+        "ToCity": "",
+        "FromZip": "",
+        "SmsSid": message.sid,
+        "FromState": _state(message.sender or ""),
+        "SmsStatus": Status.RECEIVED.value,
+        "FromCity": "",
+        "Body": message.body,
+        "FromCountry": country_of(message.sender or "") or "",
+        "To": message.recipient,
+        "ToZip": "",
+        "NumSegments": str(message.num_segments),
+        "MessageSid": message.sid,
+        "AccountSid": message.account_sid,
+        "From": message.sender or "",
+        "ApiVersion": "2010-04-01",
+    }
+    for index, item in enumerate(media):
+        form[f"MediaUrl{index}"] = media_url(platform, item.account_sid, item.message_sid, item.sid)
+        form[f"MediaContentType{index}"] = item.content_type
+    return form
+
+
+def wants_webhooks(account: Account | None) -> bool:
+    """Whether an account's applications are told of anything."""
+    return account is not None and account.status is AccountStatus.ACTIVE
+
+
+def _state(number: str) -> str:
+    return (region_of(number[2:5]) or "") if number.startswith("+1") else ""
+
+
+def _receive(
+    platform: Platform, db: Connection, carrier: str, *, batch: Sequence[Incoming]
+) -> list[Message]:
+    known = set(find_refs(db, carrier, {INBOUND_MARK + incoming.ref for incoming in batch}))
+    messages: list[Message] = []
+    refs: list[CarrierRef] = []
+    calls: list[CallbackRow] = []
+    fetches: list[MediaFetch] = []
+    trace: list[Event] = []
+    for incoming in batch:
+        ref = INBOUND_MARK + incoming.ref
+        number = find_unique(db, NUMBERS, incoming.recipient)
+        if ref in known or number is None:
+            continue
+        known.add(ref)
+        message = _message(platform, number, carrier, incoming=incoming)
+        messages.append(message)
+        refs.append(_inbound_ref(carrier, ref, message))
+        trace.append(
+            event(platform, message, "received", {"carrier": carrier, "ref": incoming.ref})
+        )
+        if incoming.media:
+            fetches.append(_fetch(message, incoming))
+        elif wants_webhooks(find_record(db, ACCOUNTS, number.account_sid)) and (
+            call := inbound_callback(platform, message, number)
+        ):
+            calls.append(call)
+    if messages:
+        insert_messages(db, messages)
+        insert_refs(db, refs)
+        insert_events(db, trace)
+        insert_fetches(db, fetches)
+        insert_callbacks(db, calls)
+        add_usage(db, [usage_of(message) for message in messages])
+    return messages
+
+
+def _message(platform: Platform, number: Number, carrier: str, *, incoming: Incoming) -> Message:
+    now = platform.clock.now()
+    message = Message(
+        account_sid=number.account_sid,
+        sid=platform.chance.sid("MM" if incoming.media else "SM", now),
+        direction=Direction.INBOUND,
+        status=Status.RECEIVED,
+        sender=incoming.sender,
+        recipient=incoming.recipient,
+        body=incoming.body,
+        encoding=incoming.encoding,
+        num_segments=incoming.num_segments,
+        num_media=len(incoming.media),
+        carrier=carrier,
+        created_at=now,
+        updated_at=now,
+        sent_at=now,
+    )
+    return message.priced(cost(platform.prices, message))
+
+
+def _inbound_ref(carrier: str, ref: str, message: Message) -> CarrierRef:
+    return CarrierRef(
+        carrier=carrier,
+        ref=ref,
+        account_sid=message.account_sid,
+        message_sid=message.sid,
+        segment_index=0,
+        segment_count=1,
+        delivered=True,
+    )
+
+
+def _fetch(message: Message, incoming: Incoming) -> MediaFetch:
+    return MediaFetch(
+        message_sid=message.sid,
+        account_sid=message.account_sid,
+        urls=incoming.media,
+        due_at=message.created_at,
+    )

@@ -1,0 +1,33 @@
+"""What a message costs, and what is written down of its use."""
+
+from decimal import Decimal
+
+from trunkline.domain.address import country_of
+from trunkline.domain.message import Message
+from trunkline.domain.pricing import PriceList, price
+from trunkline.store.usage import Used
+
+
+def cost(prices: PriceList, message: Message) -> Decimal:
+    """Return the price of a message in USD, by the country of the handset."""
+    handset = message.recipient if message.is_outbound else message.sender or ""
+    return price(
+        prices,
+        country_of(handset),
+        direction=message.direction,
+        segments=message.num_segments,
+        channel="mms" if message.num_media else "sms",
+    )
+
+
+def usage_of(message: Message) -> Used:
+    """Return a message's entry in the use of its account."""
+    channel = "mms" if message.num_media else "sms"
+    return Used(
+        account_sid=message.account_sid,
+        day=(message.sent_at or message.updated_at).strftime("%Y-%m-%d"),
+        category=f"{channel}-{'outbound' if message.is_outbound else 'inbound'}",
+        count=1,
+        units=message.num_segments,
+        price=message.price or Decimal(0),
+    )

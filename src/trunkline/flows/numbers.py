@@ -1,0 +1,251 @@
+"""Phone numbers: what is for sale, buying, configuring, moving and releasing them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from trunkline.domain.account import Account, Capabilities, Number
+from trunkline.domain.address import AddressKind, parse_recipient
+from trunkline.domain.errors import Refusal
+from trunkline.domain.inventory import (
+    AvailableNumber,
+    Criteria,
+    NumberKind,
+    describe,
+    search,
+)
+from trunkline.flows.accounts import NUMBERS_MAX, checked_name
+from trunkline.flows.platform import Platform
+from trunkline.store.paging import Found, Page
+from trunkline.store.records import (
+    NUMBERS,
+    child_records,
+    delete_record,
+    find_record,
+    find_unique,
+    insert_record,
+    page_records,
+    update_record,
+)
+from trunkline.webhooks.request import is_webhook_url
+
+SEARCH_ROUNDS_MAX = 5  # Each round leaves out what the last one found to be taken.
+PURCHASE_CANDIDATES_MAX = 50
+AREA_CODE_COUNTRIES = ("US", "CA")
+
+# The filter of Twilio's number lists: digits, a leading plus, and a star for any one digit.
+_PATTERN = re.compile(r"\+?[0-9*]{1,20}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a caller wants of a number; None: as it is. `settings` are kept and given back only."""
+
+    friendly_name: str | None = None
+    sms_url: str | None = None
+    sms_method: str | None = None
+    sms_fallback_url: str | None = None
+    sms_fallback_method: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+async def available(
+    platform: Platform, country: str, *, kind: NumberKind, criteria: Criteria, limit: int
+) -> list[AvailableNumber]:
+    """Return numbers that nobody has bought; a last round may return fewer than there are."""
+    taken: set[str] = set()
+    found: list[AvailableNumber] = []
+    for _ in range(SEARCH_ROUNDS_MAX):
+        found = search(country, kind, criteria, taken=taken.__contains__, limit=limit)
+        bought = await _bought(platform, found)
+        if not bought:
+            return found
+        taken |= bought
+    return [number for number in found if number.phone_number not in taken]
+
+
+async def buy(
+    platform: Platform,
+    account: Account,
+    *,
+    phone_number: str,
+    changes: Changes,
+    kind: NumberKind | None = None,
+) -> Number:
+    """Give a number to an account, or refuse: no number (21421), or not to be had (21422).
+
+    That is one which somebody holds, or which is not of the kind asked for.
+    """
+    _check_changes(changes)
+    number = _new_number(platform, account, phone_number=_parsed(phone_number))
+    if kind not in (None, number.kind):
+        raise Refusal(21422, number=number.phone_number)
+    return await _keep(platform, [_changed(platform, number, changes=changes)])
+
+
+async def buy_in_area(
+    platform: Platform, account: Account, *, area_code: str, changes: Changes
+) -> Number:
+    """Give an account some number of a North American area code, or refuse (21451, 21452)."""
+    _check_changes(changes)
+    found: list[AvailableNumber] = []
+    for country in AREA_CODE_COUNTRIES:
+        found = found or await available(
+            platform,
+            country,
+            kind=NumberKind.LOCAL,
+            criteria=Criteria(area_code=area_code),
+            limit=PURCHASE_CANDIDATES_MAX,
+        )
+    if not found:
+        raise Refusal(21452, number=area_code)
+    numbers = [_new_number(platform, account, phone_number=n.phone_number) for n in found]
+    return await _keep(platform, [_changed(platform, n, changes=changes) for n in numbers])
+
+
+async def find(platform: Platform, account_sid: str, sid: str) -> Number | None:
+    """Return a number of an account."""
+    return await platform.store.read(lambda db: _number(db, account_sid, sid=sid))
+
+
+async def page(
+    platform: Platform, account_sid: str, *, where: Callable[[Number], bool], page: Page
+) -> Found[Number]:
+    """Return a page of an account's numbers, newest first."""
+    return await platform.store.read(
+        lambda db: page_records(db, NUMBERS, page, account_sid=account_sid, where=where)
+    )
+
+
+async def update(
+    platform: Platform, account_sid: str, *, sid: str, changes: Changes, move_to: str | None = None
+) -> Number | None:
+    """Configure a number, and give it to another account; None when there is no such number.
+
+    Who may move it where is for the caller to judge.
+    """
+    _check_changes(changes)
+
+    def work(db: Connection) -> Number | None:
+        before = _number(db, account_sid, sid=sid)
+        if before is None:
+            return None
+        after = _changed(platform, before, changes=changes)
+        after = replace(after, account_sid=move_to or after.account_sid)
+        update_record(db, NUMBERS, after)
+        return after
+
+    number = await platform.store.write(work)
+    platform.directory.forget()
+    return number
+
+
+async def release(platform: Platform, account_sid: str, *, sid: str) -> bool:
+    """Give a number back; say whether there was one."""
+
+    def work(db: Connection) -> bool:
+        return _number(db, account_sid, sid=sid) is not None and delete_record(db, NUMBERS, sid)
+
+    was_there = await platform.store.write(work)
+    platform.directory.forget()
+    return was_there
+
+
+def matches(phone_number: str, pattern: str) -> bool:
+    """Tell whether a number has the wanted digits somewhere; a star stands for any one of them.
+
+    A pattern with other characters is matched by none.
+    """
+    bare = re.sub(r"[ ().-]", "", pattern)
+    if not _PATTERN.fullmatch(bare):
+        return False
+    return re.search(re.escape(bare).replace(r"\*", "[0-9]"), phone_number) is not None
+
+
+async def _bought(platform: Platform, found: list[AvailableNumber]) -> set[str]:
+    """Return which of the numbers somebody holds."""
+    numbers = [number.phone_number for number in found]
+
+    def query(db: Connection) -> set[str]:
+        return {number for number in numbers if find_unique(db, NUMBERS, number)}
+
+    return await platform.store.read(query)
+
+
+async def _keep(platform: Platform, candidates: list[Number]) -> Number:
+    """Store the first of the numbers that nobody has, or refuse (21422)."""
+
+    def work(db: Connection) -> Number:
+        held = child_records(db, NUMBERS, candidates[0].account_sid, limit=NUMBERS_MAX)
+        if len(held) >= NUMBERS_MAX:
+            raise Refusal(21422, number=candidates[0].phone_number)
+        for number in candidates:
+            if find_unique(db, NUMBERS, number.phone_number) is None:
+                insert_record(db, NUMBERS, number)
+                return number
+        raise Refusal(21422, number=candidates[0].phone_number)
+
+    number = await platform.store.write(work)
+    platform.directory.forget()
+    return number
+
+
+def _parsed(phone_number: str) -> str:
+    address = parse_recipient(phone_number)
+    if address is None or address.kind is not AddressKind.NUMBER:
+        raise Refusal(21421, number=phone_number)
+    return address.text
+
+
+def _new_number(platform: Platform, account: Account, *, phone_number: str) -> Number:
+    facts = describe(phone_number)
+    able = facts.capabilities
+    now = platform.clock.now()
+    return Number(
+        sid=platform.chance.sid("PN", now),
+        account_sid=account.sid,
+        phone_number=phone_number,
+        friendly_name=facts.friendly_name,
+        country=facts.iso_country or "",
+        kind=facts.kind.value,
+        capabilities=Capabilities(voice=able.voice, sms=able.sms, mms=able.mms, fax=able.fax),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _check_changes(changes: Changes) -> None:
+    """Refuse a name that is too long (20002) and what is no URL (21402)."""
+    checked_name(changes.friendly_name or "")
+    urls = {"SmsUrl": changes.sms_url, "SmsFallbackUrl": changes.sms_fallback_url}
+    urls |= {name: text for name, text in changes.settings.items() if _is_url_setting(name)}
+    for name, url in urls.items():
+        if url and not is_webhook_url(url):
+            raise Refusal(21402, name=name)
+
+
+def _is_url_setting(name: str) -> bool:
+    return name.endswith(("_url", "status_callback"))
+
+
+def _changed(platform: Platform, number: Number, *, changes: Changes) -> Number:
+    def chosen(wish: str | None, known: str) -> str:
+        return known if wish is None else wish
+
+    return replace(
+        number,
+        friendly_name=chosen(changes.friendly_name, number.friendly_name),
+        sms_url=chosen(changes.sms_url, number.sms_url),
+        sms_method=chosen(changes.sms_method, number.sms_method),
+        sms_fallback_url=chosen(changes.sms_fallback_url, number.sms_fallback_url),
+        sms_fallback_method=chosen(changes.sms_fallback_method, number.sms_fallback_method),
+        settings={**number.settings, **changes.settings},
+        updated_at=platform.clock.now(),
+    )
+
+
+def _number(db: Connection, account_sid: str, *, sid: str) -> Number | None:
+    number = find_record(db, NUMBERS, sid)
+    return number if number is not None and number.account_sid == account_sid else None

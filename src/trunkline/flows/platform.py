@@ -1,0 +1,51 @@
+"""What every flow works with, joined once by the composition root."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from trunkline.domain.pricing import PriceList
+from trunkline.domain.sending import Draft
+from trunkline.flows.directory import Directory
+from trunkline.runtime import Batcher, Bell, Chance, Clock, Feed
+from trunkline.store.media import MediaFiles
+from trunkline.store.store import Store
+from trunkline.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """Wake the workers; one bell each."""
+
+    outbox: Bell = field(default_factory=Bell)
+    webhooks: Bell = field(default_factory=Bell)
+    media: Bell = field(default_factory=Bell)
+    network: Bell = field(default_factory=Bell)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Settings that decide what happens, as plain values."""
+
+    main_account_sid: str
+    base_url: str
+    carrier: str = "simulated"
+    lanes: int = 1
+    starting_balance: Decimal = Decimal(1000)
+    webhook_retry_seconds: tuple[float, ...] = (5, 30, 120, 600, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """The parts of a running Trunkline that flows use."""
+
+    store: Store
+    directory: Directory
+    vault: Vault
+    clock: Clock
+    chance: Chance
+    prices: PriceList
+    media_files: MediaFiles
+    rules: Rules
+    feed: Feed = field(default_factory=Feed)
+    bells: Bells = field(default_factory=Bells)
+    accepting: Batcher[Draft] = field(default_factory=Batcher)

@@ -1,0 +1,212 @@
+"""What a program takes from outside and tests must own: time, chance, waking up; and batching."""
+
+import asyncio
+import contextlib
+import heapq
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from trunkline.domain.ids import RANDOM_BITS, micros, render_sid
+
+BATCH_MAX = 500  # Measured: beyond a few hundred rows a longer group commit gains little.
+FEED_BACKLOG_MAX = 500  # A browser that falls this far behind reloads instead.
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once *seconds* have passed on this clock."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once *seconds* have passed."""
+        await asyncio.sleep(seconds)
+
+
+class ManualClock:
+    """Time that moves only when somebody moves it."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start
+        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def now(self) -> datetime:
+        """Return the time at which the clock was left."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the clock was moved by *seconds*."""
+        due = asyncio.get_running_loop().create_future()
+        self._count += 1
+        entry = (self._now + timedelta(seconds=seconds), self._count, due)
+        heapq.heappush(self._sleepers, entry)
+        await due
+
+    def advance(self, seconds: float) -> None:
+        """Move the time forward and wake whoever slept until then."""
+        self._now += timedelta(seconds=seconds)
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            _, _, due = heapq.heappop(self._sleepers)
+            if not due.done():
+                due.set_result(None)
+
+
+class Chance:
+    """Randomness: unguessable by default, repeatable under a seed."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+        self._random: Random = secrets.SystemRandom() if seed is None else Random(seed)  # noqa: S311 - a seed asks for what can be foreseen
+        self._last_micros = 0
+        self._lock = threading.Lock()  # The store's writer makes SIDs too.
+
+    def sid(self, prefix: str, at: datetime) -> str:
+        """Return a new SID; SIDs of one process never go backwards, even if its clock does."""
+        with self._lock:
+            self._last_micros = max(micros(at), self._last_micros + 1)
+            return render_sid(prefix, self._last_micros, self._random.getrandbits(RANDOM_BITS))
+
+    def uuid(self) -> str:
+        """Return a random UUID."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def fraction(self) -> float:
+        """Return a number at least 0 and below 1."""
+        return self._random.random()
+
+    def token_hex(self, size: int) -> str:
+        """Return *size* random bytes as hexadecimal digits."""
+        return f"{self._random.getrandbits(8 * size):0{2 * size}x}"
+
+
+class Bell:
+    """Wakes the worker that waits for it; rung while nobody waits, it is remembered once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._others: list[Bell] = []
+
+    def ring(self) -> None:
+        """Wake the waiting worker, or let it not wait next time."""
+        self._event.set()
+        for other in self._others:
+            other.ring()
+
+    def also(self, other: "Bell") -> None:
+        """Ring *other* whenever this one is rung: each bell wakes one worker."""
+        self._others.append(other)
+
+    async def wait(self, clock: Clock, seconds: float) -> None:
+        """Return when rung or after *seconds*, whichever is first."""
+        timer = asyncio.ensure_future(clock.sleep(seconds))
+        ring = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait((timer, ring), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in (timer, ring):
+                waiting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waiting
+            self._event.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that changed and that a watching page may want to show."""
+
+    topic: str  # 'message', 'handset' or 'webhook'
+    account_sid: str
+    sid: str
+
+
+class Feed:
+    """Tells every subscriber what changed; a slow one is told it missed something (None)."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[News | None]] = set()
+
+    def publish(self, news: News) -> None:
+        """Tell all subscribers; never waits."""
+        for queue in self._queues:
+            if queue.qsize() >= FEED_BACKLOG_MAX:
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(news)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody listens; publishers may save themselves the work."""
+        return bool(self._queues)
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator["asyncio.Queue[News | None]"]:
+        """Yield a queue that receives what is published from now on."""
+        queue: asyncio.Queue[News | None] = asyncio.Queue()
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)
+
+
+Item = TypeVar("Item")
+
+
+class Batcher(Generic[Item]):
+    """Gathers single calls into lists while a list is being worked on; quiet traffic goes alone."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def add(self, item: Item, flow: Callable[[list[Item]], Awaitable[None]]) -> None:
+        """Return when *flow* has done the list that holds *item*; raise what it raised."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(flow))
+        await done
+
+    async def _run(self, flow: Callable[[list[Item]], Awaitable[None]]) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            items = [item for item, _ in batch]
+            (trouble,) = await asyncio.gather(flow(items), return_exceptions=True)
+            for _, done in batch:
+                if done.done():
+                    continue
+                if isinstance(trouble, BaseException):
+                    done.set_exception(trouble)
+                else:
+                    done.set_result(None)
+        self._running = None
+
+
+def next_attempt(
+    attempts: int, now: datetime, *, backoff_seconds: Sequence[float], chance: float
+) -> datetime | None:
+    """Return when to try again after *attempts* tries, or None to give up. 0 <= chance < 1."""
+    if attempts > len(backoff_seconds):
+        return None
+    # Jitter keeps what failed together from coming back together.
+    return now + timedelta(seconds=backoff_seconds[attempts - 1] * (0.5 + chance / 2))

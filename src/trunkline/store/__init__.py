@@ -1,0 +1,1 @@
+"""All SQL: tables, statements and the connection to the database."""

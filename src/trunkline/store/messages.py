@@ -1,0 +1,163 @@
+"""Messages and the trace of each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+
+from trunkline.domain.message import Direction, Message, Status
+from trunkline.store.paging import Found, Page, fetch_page
+from trunkline.store.tables import callback_attempts, callbacks, carrier_refs, events, messages
+
+FIELDS = tuple(f.name for f in fields(Message))
+COLUMNS = [messages.c[name] for name in FIELDS]
+CHANGING = (
+    "status",
+    "body",
+    "price",
+    "error_code",
+    "updated_at",
+    "sent_at",
+    "sender",
+    "num_segments",
+    "encoding",
+)
+SIDS_MAX = 500  # SQLite binds 32,766 values at most; lists here are batches, far below it.
+
+_UPDATE = (
+    update(messages)
+    .where(
+        messages.c.account_sid == bindparam("b_account_sid"), messages.c.sid == bindparam("b_sid")
+    )
+    .values({name: bindparam("b_" + name) for name in CHANGING})
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFilter:
+    """Which messages are wanted. sent_from is inclusive, sent_before exclusive."""
+
+    recipient: str | None = None
+    sender: str | None = None
+    sent_from: datetime | None = None
+    sent_before: datetime | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    statuses: tuple[Status, ...] = ()
+    direction: Direction | None = None
+    address: str | None = None  # Sender or recipient.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to a message; the time says when we knew."""
+
+    sid: str
+    account_sid: str
+    message_sid: str
+    at: datetime
+    kind: str
+    detail: dict[str, Any]
+
+
+def insert_messages(db: Connection, batch: Sequence[Message]) -> None:
+    """Add messages."""
+    db.execute(insert(messages), [{name: getattr(m, name) for name in FIELDS} for m in batch])
+
+
+def update_messages(db: Connection, batch: Iterable[Message]) -> None:
+    """Store what may change of messages: status, text, price, error and times."""
+    rows = [
+        {"b_account_sid": m.account_sid, "b_sid": m.sid}
+        | {"b_" + name: getattr(m, name) for name in CHANGING}
+        for m in batch
+    ]
+    if rows:
+        db.execute(_UPDATE, rows)
+
+
+def find_message(db: Connection, account_sid: str, sid: str) -> Message | None:
+    """Return one message of an account."""
+    query = select(*COLUMNS).where(messages.c.account_sid == account_sid, messages.c.sid == sid)
+    row = db.execute(query).first()
+    return None if row is None else _build(row)
+
+
+def messages_by_sid(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, Message]:
+    """Return the messages with these (account SID, SID) keys; those that are gone are missing."""
+    found: dict[str, Message] = {}
+    for account_sid, sids in _by_account(keys).items():
+        query = select(*COLUMNS).where(
+            messages.c.account_sid == account_sid, messages.c.sid.in_(sids)
+        )
+        found |= {row.sid: _build(row) for row in db.execute(query)}
+    return found
+
+
+def page_messages(
+    db: Connection, account_sid: str, wanted: MessageFilter, page: Page
+) -> Found[Message]:
+    """Return one page of an account's messages, newest first."""
+    query = _matching(select(*COLUMNS).where(messages.c.account_sid == account_sid), wanted)
+    return fetch_page(db, query, messages.c.sid, page, build=_build)
+
+
+def delete_message(db: Connection, account_sid: str, sid: str) -> None:
+    """Remove a message with its trace, its references and its finished webhooks."""
+    db.execute(delete(messages).where(messages.c.account_sid == account_sid, messages.c.sid == sid))
+    for table in (events, carrier_refs, callback_attempts, callbacks):
+        db.execute(delete(table).where(table.c.message_sid == sid))
+
+
+def insert_events(db: Connection, batch: Sequence[Event]) -> None:
+    """Add to the trace."""
+    if batch:
+        db.execute(insert(events), [{f: getattr(e, f) for f in EVENT_FIELDS} for e in batch])
+
+
+def events_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[Event]:
+    """Return the trace of a message, oldest first."""
+    query = (
+        select(events)
+        .where(events.c.message_sid == message_sid)
+        .order_by(events.c.sid)
+        .limit(limit)
+    )
+    return [Event(**row._mapping) for row in db.execute(query)]
+
+
+EVENT_FIELDS = tuple(f.name for f in fields(Event))
+
+
+def _matching(query: Select[Any], wanted: MessageFilter) -> Select[Any]:
+    column = messages.c
+    conditions = [
+        column.recipient == wanted.recipient if wanted.recipient is not None else None,
+        column.sender == wanted.sender if wanted.sender is not None else None,
+        column.sent_at >= wanted.sent_from if wanted.sent_from is not None else None,
+        column.sent_at < wanted.sent_before if wanted.sent_before is not None else None,
+        column.created_at >= wanted.created_from if wanted.created_from is not None else None,
+        column.created_at < wanted.created_before if wanted.created_before is not None else None,
+        column.status.in_(wanted.statuses) if wanted.statuses else None,
+        column.direction == wanted.direction if wanted.direction is not None else None,
+        (column.sender == wanted.address) | (column.recipient == wanted.address)
+        if wanted.address is not None
+        else None,
+    ]
+    return query.where(*[condition for condition in conditions if condition is not None])
+
+
+def _build(row: Row[Any]) -> Message:
+    values = dict(row._mapping)
+    values["status"] = Status(values["status"])
+    values["direction"] = Direction(values["direction"])
+    return Message(**values)
+
+
+def _by_account(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    sids: dict[str, list[str]] = {}
+    for account_sid, sid in keys:
+        sids.setdefault(account_sid, []).append(sid)
+    return sids

@@ -1,0 +1,137 @@
+"""Configuration: many kinds of record in one table, each a JSON document beside its keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from trunkline.domain.account import Account, Feedback, Key, Media, Number
+from trunkline.store.paging import Found, Page, fetch_page
+from trunkline.store.tables import records
+
+
+class Record(Protocol):
+    """What every record has."""
+
+    @property
+    def sid(self) -> str:
+        """The record's SID."""
+
+    @property
+    def account_sid(self) -> str:
+        """The account it belongs to."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+
+    @property
+    def updated_at(self) -> datetime:
+        """When it last changed."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[R]):
+    """One kind of record: its name, its type, and which values are its keys."""
+
+    name: str
+    type: type[R]
+    unique_key: Callable[[R], str | None]
+    parent_sid: Callable[[R], str]
+
+
+MAIN = "main"
+ACCOUNTS = Kind("account", Account, lambda a: MAIN if a.is_main else None, lambda a: a.owner_sid)
+KEYS = Kind("key", Key, lambda k: None, lambda k: k.account_sid)
+NUMBERS = Kind("number", Number, lambda n: n.phone_number, lambda n: n.account_sid)
+MEDIA = Kind("media", Media, lambda m: None, lambda m: m.message_sid)
+FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
+
+
+def insert_record(db: Connection, kind: Kind[R], value: R) -> None:
+    """Add *value*; a second one with the same unique key is an IntegrityError."""
+    db.execute(
+        insert(records).values(kind=kind.name, created_at=value.created_at, **_row(kind, value))
+    )
+
+
+def update_record(db: Connection, kind: Kind[R], value: R) -> None:
+    """Replace the record that has the SID of *value*."""
+    found = (records.c.kind == kind.name) & (records.c.sid == value.sid)
+    db.execute(update(records).where(found).values(**_row(kind, value)))
+
+
+def delete_record(db: Connection, kind: Kind[Any], sid: str) -> bool:
+    """Remove a record; tell whether there was one."""
+    found = (records.c.kind == kind.name) & (records.c.sid == sid)
+    return db.execute(delete(records).where(found)).rowcount > 0
+
+
+def find_record(db: Connection, kind: Kind[R], sid: str) -> R | None:
+    """Return the record with this SID, of any account."""
+    query = select(records.c.doc).where(records.c.kind == kind.name, records.c.sid == sid)
+    return _one(db.execute(query).first(), kind)
+
+
+def find_unique(db: Connection, kind: Kind[R], unique_key: str) -> R | None:
+    """Return the record with this unique key, of any account."""
+    query = select(records.c.doc).where(
+        records.c.kind == kind.name, records.c.unique_key == unique_key
+    )
+    return _one(db.execute(query).first(), kind)
+
+
+def child_records(db: Connection, kind: Kind[R], parent_sid: str, *, limit: int = 1000) -> list[R]:
+    """Return the records under *parent_sid*, oldest first."""
+    query = (
+        select(records.c.doc)
+        .where(records.c.kind == kind.name, records.c.parent_sid == parent_sid)
+        .order_by(records.c.sid)
+        .limit(limit)
+    )
+    return [_build(row, kind) for row in db.execute(query)]
+
+
+def page_records(
+    db: Connection,
+    kind: Kind[R],
+    page: Page,
+    *,
+    account_sid: str | None = None,
+    parent_sid: str | None = None,
+    where: Callable[[R], bool] | None = None,
+) -> Found[R]:
+    """Return one page of the records of an account or under a parent, newest first."""
+    query = select(records.c.doc).where(records.c.kind == kind.name)
+    if account_sid is not None:
+        query = query.where(records.c.account_sid == account_sid)
+    if parent_sid is not None:
+        query = query.where(records.c.parent_sid == parent_sid)
+    return fetch_page(
+        db, query, records.c.sid, page, build=lambda row: _build(row, kind), where=where
+    )
+
+
+def _row(kind: Kind[R], value: R) -> dict[str, Any]:
+    return {
+        "sid": value.sid,
+        "account_sid": value.account_sid,
+        "parent_sid": kind.parent_sid(value),
+        "unique_key": kind.unique_key(value),
+        "doc": msgspec.json.encode(value).decode(),
+        "updated_at": value.updated_at,
+    }
+
+
+def _one(row: Row[Any] | None, kind: Kind[R]) -> R | None:
+    return None if row is None else _build(row, kind)
+
+
+def _build(row: Row[Any], kind: Kind[R]) -> R:
+    return msgspec.json.decode(row.doc, type=kind.type)

@@ -1,0 +1,263 @@
+"""The tables. Streams have one each, made for their access path; configuration shares `records`."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+from trunkline.domain.ids import instant, micros
+
+metadata = MetaData()
+
+SID_LENGTH = 34
+ADDRESS_LENGTH = 128
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC time, stored as microseconds since 1970 on every database alike."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Return what the database stores."""
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return the aware time."""
+        return None if value is None else instant(value)
+
+
+class Money(TypeDecorator[Decimal]):
+    """An amount in the price unit, stored as millionths."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """Return what the database stores."""
+        return None if value is None else int((value * 1_000_000).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """Return the amount."""
+        return None if value is None else Decimal(value) / 1_000_000
+
+
+def _sid(name: str, *, key: bool = False, nullable: bool = False) -> Column[str]:
+    return Column(name, String(SID_LENGTH), primary_key=key, nullable=nullable)
+
+
+messages = Table(
+    "messages",
+    metadata,
+    _sid("account_sid", key=True),
+    _sid("sid", key=True),
+    Column("direction", String(16), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("sender", String(ADDRESS_LENGTH)),
+    Column("recipient", String(ADDRESS_LENGTH), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("encoding", String(8), nullable=False),
+    Column("num_segments", Integer, nullable=False),
+    Column("num_media", Integer, nullable=False),
+    _sid("messaging_service_sid", nullable=True),
+    Column("carrier", String(64), nullable=False),
+    Column("price", Money),
+    Column("error_code", Integer),
+    Column("status_callback", Text),
+    Column("validity_seconds", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Column("options", JSON, nullable=False),
+    Index("messages_by_recipient", "account_sid", "recipient", "sid"),
+    Index("messages_by_sender", "account_sid", "sender", "sid"),
+    Index("messages_by_sent_at", "account_sid", "sent_at", "sid"),
+)
+
+# What a lane has still to hand over. Narrow, because its rows live only for moments.
+# in_doubt is set, and committed, before the bytes leave: a crash then leaves it behind.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("lane", String(80), primary_key=True),
+    _sid("message_sid", key=True),
+    _sid("account_sid"),
+    Column("due_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("in_doubt", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("outbox_due", "lane", "due_at", "message_sid"),
+)
+
+carrier_refs = Table(
+    "carrier_refs",
+    metadata,
+    Column("carrier", String(64), primary_key=True),
+    Column("ref", String(80), primary_key=True),
+    _sid("account_sid"),
+    _sid("message_sid"),
+    Column("segment_index", Integer, nullable=False),
+    Column("segment_count", Integer, nullable=False),
+    Column("delivered", Integer),
+    Index("carrier_refs_by_message", "message_sid"),
+)
+
+# Webhooks that are due. due_at is null when the attempts are used up (parked).
+callbacks = Table(
+    "callbacks",
+    metadata,
+    _sid("sid", key=True),
+    _sid("account_sid"),
+    _sid("message_sid"),
+    Column("kind", String(16), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("method", String(4), nullable=False),
+    Column("fallback_url", Text, nullable=False),
+    Column("fallback_method", String(4), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("token", String(36), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Index("callbacks_due", "due_at", "sid"),
+    Index("callbacks_by_message", "message_sid", "sid"),
+)
+
+callback_attempts = Table(
+    "callback_attempts",
+    metadata,
+    _sid("sid", key=True),
+    _sid("callback_sid"),
+    _sid("account_sid"),
+    _sid("message_sid"),
+    Column("kind", String(16), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("method", String(4), nullable=False),
+    Column("label", String(24), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("http_status", Integer),
+    Column("error_code", Integer),
+    Column("reason", Text, nullable=False),
+    Column("head", Text, nullable=False),
+    Index("callback_attempts_by_message", "message_sid", "sid"),
+)
+
+# The trace of one message: hand-overs, receipts, errors.
+events = Table(
+    "events",
+    metadata,
+    _sid("sid", key=True),
+    _sid("account_sid"),
+    _sid("message_sid"),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("events_by_message", "message_sid", "sid"),
+)
+
+# Media that must be fetched before their message goes on its way.
+media_fetches = Table(
+    "media_fetches",
+    metadata,
+    _sid("message_sid", key=True),
+    _sid("account_sid"),
+    Column("urls", JSON, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("media_fetches_due", "due_at", "message_sid"),
+)
+
+# Cookies of webhook receivers, per pair of addresses; they lapse after four quiet hours.
+cookies = Table(
+    "cookies",
+    metadata,
+    _sid("account_sid", key=True),
+    Column("sender", String(ADDRESS_LENGTH), primary_key=True),
+    Column("recipient", String(ADDRESS_LENGTH), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("jar", JSON, nullable=False),
+    Column("used_at", Instant, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    _sid("account_sid", key=True),
+    Column("day", String(10), primary_key=True),
+    Column("category", String(40), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("price", Money, nullable=False),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    _sid("sid", key=True),
+    _sid("account_sid"),
+    Column("parent_sid", String(SID_LENGTH), nullable=False),
+    Column("unique_key", String(160)),
+    Column("doc", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("records_by_account", "kind", "account_sid", "sid"),
+    Index("records_by_parent", "kind", "parent_sid", "sid"),
+    Index("records_unique", "kind", "unique_key", unique=True),
+)
+
+# Nearly all texts are finished, and those need not be found here.
+IS_DUE = {
+    "sqlite_where": text("due_at IS NOT NULL"),
+    "postgresql_where": text("due_at IS NOT NULL"),
+}
+
+# The simulated network's own memory: phones, and the texts on their way to or from them.
+handsets = Table(
+    "handsets",
+    metadata,
+    Column("number", String(ADDRESS_LENGTH), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("behaviour", String(24), nullable=False),
+    Column("texts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("handsets_by_update", "updated_at"),
+)
+
+handset_texts = Table(
+    "handset_texts",
+    metadata,
+    _sid("sid", key=True),
+    Column("handset", String(ADDRESS_LENGTH), nullable=False),
+    Column("peer", String(ADDRESS_LENGTH), nullable=False),
+    Column("is_outgoing", Integer, nullable=False),
+    Column("message_ref", String(SID_LENGTH)),
+    Column("encoding", String(8), nullable=False),
+    Column("segments", JSON, nullable=False),
+    Column("media", JSON, nullable=False),
+    Column("behaviour", String(24), nullable=False),
+    Column("step", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Instant),
+    Column("arrived_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Index("handset_texts_due", "due_at", "sid", **IS_DUE),
+    Index("handset_texts_by_handset", "handset", "sid"),
+    Index("handset_texts_by_message", "message_ref", unique=True),
+)

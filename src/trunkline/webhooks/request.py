@@ -1,0 +1,190 @@
+"""A webhook request as it will be sent: the configured URL taken apart, then method, headers, body.
+
+What is signed is what is sent: the configured path and query are never encoded again.
+"""
+
+import ipaddress
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, unquote, urlencode, urljoin
+
+from trunkline.webhooks.overrides import DEFAULT_OVERRIDES, Overrides, parse_overrides
+from trunkline.webhooks.signature import sign
+
+# Half of the 8 kB that common servers accept for a request line; the rest is for GET parameters.
+URL_LENGTH_MAX: Final = 4096
+# RFC 1035 §2.3.4.
+HOST_LENGTH_MAX: Final = 253
+
+FORM_TYPE: Final = "application/x-www-form-urlencoded; charset=UTF-8"
+USER_AGENT: Final = "TwilioProxy/1.1"
+SIGNATURE_HEADER: Final = "X-Twilio-Signature"
+TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"  # noqa: S105 - a header's name
+
+_URL = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?:(?P<userinfo>[^/?#]*)@)?"
+    r"(?P<host>\[[0-9a-f:.]+\]|[^/?#:@\[\]]+)"
+    r"(?P<port>:[0-9]{1,5})?"
+    r"(?P<rest>[/?][^#]*)?"
+    r"(?:#(?P<fragment>.*))?",
+    re.IGNORECASE,
+)
+# Whitespace and control characters would end a request line; browsers read a backslash as a slash.
+_NEVER = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_ASCII: Final = string.ascii_letters + string.digits + string.punctuation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A configured URL: what is sent and signed, and what its user-info and fragment say."""
+
+    url: str
+    username: str | None = None
+    password: str = field(default="", repr=False)
+    overrides: Overrides = DEFAULT_OVERRIDES
+    warnings: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One request, ready to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def is_webhook_url(text: str) -> bool:
+    """Say whether *text* is an absolute http(s) URL with a host name that Twilio would accept.
+
+    An underscore in the host is refused, as error 21609 does.
+    """
+    if len(text) > URL_LENGTH_MAX or _NEVER.search(text):
+        return False
+    parts = _URL.fullmatch(text)
+    if parts is None or _ascii_host(parts["host"]) is None:
+        return False
+    return parts["port"] is None or 1 <= int(parts["port"][1:]) <= 65535
+
+
+def parse_target(url: str) -> Target:
+    """Take a configured URL apart; it must satisfy is_webhook_url().
+
+    The result's url has no fragment and no user-info. An empty path becomes "/", an empty query
+    goes, and letters beyond ASCII are encoded: a receiver rebuilds the signed URL like this.
+    """
+    parts = _URL.fullmatch(url) if is_webhook_url(url) else None
+    if parts is None:
+        raise ValueError("not a webhook URL")
+    overrides, warnings = parse_overrides(parts["fragment"] or "")
+    path, mark, query = (parts["rest"] or "/").partition("?")
+    rest = quote((path or "/") + (mark + query if query else ""), safe=_ASCII)
+    host = _ascii_host(parts["host"])
+    username, _, password = (parts["userinfo"] or "").partition(":")
+    return Target(
+        url=f"{parts['scheme'].lower()}://{host}{parts['port'] or ''}{rest}",
+        username=unquote(username) if parts["userinfo"] is not None else None,
+        password=unquote(password),
+        overrides=overrides,
+        warnings=warnings,
+    )
+
+
+def render_request(
+    target: Target, method: str, *, parameters: Mapping[str, str], auth_token: str, token: str
+) -> Rendered:
+    """Return the signed request for *target*: a form for POST, a longer query for GET.
+
+    *token* is the same for every retry of one event, so that receivers can spot a repetition.
+    """
+    form = urlencode(parameters)
+    if method == "GET":
+        url = _with_query(target.url, form)
+        headers = _headers(sign(auth_token, url), token)
+        return Rendered(method, url, headers, b"")
+    signature = sign(auth_token, target.url, parameters.items())
+    headers = _headers(signature, token) | {"Content-Type": FORM_TYPE}
+    return Rendered(method, target.url, headers, form.encode("ascii"))
+
+
+def redirected(request: Rendered, status: int, *, location: str) -> Rendered | None:
+    """Return *request* as a redirect asks for it, or None where *location* leads nowhere.
+
+    301, 302 and 303 become a GET without a body; 307 and 308 keep method and body. The headers,
+    and so the signature of the original request, stay.
+    """
+    try:
+        url = urljoin(request.url, location.strip())
+    except ValueError:
+        return None
+    if not is_webhook_url(url):
+        return None
+    url = parse_target(url).url
+    if status in {307, 308}:
+        return Rendered(request.method, url, request.headers, request.body)
+    headers = {name: text for name, text in request.headers.items() if name != "Content-Type"}
+    return Rendered("GET", url, headers, b"")
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL that parse_target() has been through."""
+    parts = _URL.fullmatch(url)
+    assert parts is not None, "the URL has not been parsed before"
+    scheme = parts["scheme"].lower()
+    port = int(parts["port"][1:]) if parts["port"] else {"http": 80, "https": 443}[scheme]
+    return scheme, parts["host"].lower(), port
+
+
+def is_same_place(home: str, url: str) -> bool:
+    """Say whether *url* has the origin of *home*, or is its upgrade from http to https."""
+    there, here = origin(url), origin(home)
+    is_upgrade = here[::2] == ("http", 80) and there[::2] == ("https", 443)
+    return there == here or (is_upgrade and there[1] == here[1])
+
+
+def path_and_query(url: str) -> str:
+    """Return what the request line of *url* says; for URLs that parse_target() has been through."""
+    parts = _URL.fullmatch(url)
+    assert parts is not None, "the URL has not been parsed before"
+    return parts["rest"] or "/"
+
+
+def _headers(signature: str, token: str) -> dict[str, str]:
+    return {
+        SIGNATURE_HEADER: signature,
+        TOKEN_HEADER: token,
+        "User-Agent": USER_AGENT,
+        "Accept": "*/*",
+    }
+
+
+def _with_query(url: str, query: str) -> str:
+    if not query:
+        return url
+    if "?" not in url:
+        return f"{url}?{query}"
+    return f"{url}{query}" if url.endswith(("?", "&")) else f"{url}&{query}"
+
+
+def _ascii_host(host: str) -> str | None:
+    """Return *host* as it is looked up, or None if it is no host name or address."""
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            return None
+        return host
+    try:
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return None
+    labels = name.removesuffix(".").split(".")
+    if len(name) > HOST_LENGTH_MAX or not all(_LABEL.fullmatch(label) for label in labels):
+        return None
+    return name
