@@ -1,6 +1,7 @@
 """The whole program in one process: HTTP in, the simulated network, webhooks out; time stands still
 until a test moves it."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from trunkline.app import App
 from trunkline.config import Config
+from trunkline.flows.messages import trace
 from trunkline.runtime import Chance, ManualClock
 from trunkline.webhooks.answer import Answer, Attempt
 from trunkline.webhooks.request import Rendered, Target
@@ -53,7 +55,7 @@ class Receiver:
     """Stands for every web application: notes what it is asked and answers by a script."""
 
     clock: ManualClock
-    script: Script = lambda seen: (204, "", b"")  # noqa: E731
+    script: Script = lambda seen: (204, "", b"")
     seen: list[Seen] = field(default_factory=list)
 
     async def send(
@@ -128,7 +130,7 @@ class Trunkline:
         path: str,
         form: Mapping[str, object] | Sequence[tuple[str, str]] | None = None,
         *,
-        auth: tuple[str, str] | None | str = "",
+        auth: tuple[str, str] | str | None = "",
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         host: str = f"127.0.0.1:{PORT}",
@@ -158,6 +160,12 @@ class Trunkline:
     async def message(self, sid: str) -> Any:
         """GET a message."""
         return (await self.request("GET", f"{self.base}/Messages/{sid}.json")).json
+
+    async def events(self, sid: str) -> list[dict[str, Any]]:
+        """Return the trace of a message, oldest first."""
+        found = await trace(self.app.platform, self.account_sid, sid)
+        assert found is not None
+        return [{"kind": event.kind, "detail": event.detail} for event in found.events]
 
     async def run_for(self, seconds: float) -> None:
         """Let time pass, and let everything happen at the moment it is due."""
@@ -206,7 +214,9 @@ async def call_asgi(
     given = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        return given.pop() if given else {"type": "http.disconnect"}
+        if not given:
+            await asyncio.Event().wait()  # The client stays.
+        return given.pop()
 
     async def send(event: dict[str, Any]) -> None:
         sent.append(event)

@@ -82,7 +82,7 @@ class Chance:
         """Return a new SID; SIDs of one process never go backwards, even if its clock does."""
         with self._lock:
             self._last_micros = max(micros(at), self._last_micros + 1)
-            return render_sid(prefix, self._last_micros, self._random.getrandbits(RANDOM_BITS))
+            return render_sid(prefix, self._last_micros, bits=self._random.getrandbits(RANDOM_BITS))
 
     def uuid(self) -> str:
         """Return a random UUID."""

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from trunkline.webhooks.answer import Answer
+from trunkline.webhooks.answer import ANSWER_SIZE_MAX, Answer
 from trunkline.webhooks.client import WebhookClient
 from trunkline.webhooks.guard import Guard, parse_guard
 from trunkline.webhooks.overrides import Overrides
@@ -114,6 +114,7 @@ async def send() -> AsyncIterator[Send]:
             tls: ssl.SSLContext | None = None,
             overrides: Overrides | None = None,
             cookies: dict[str, str] | None = None,
+            size_max: int = ANSWER_SIZE_MAX,
         ) -> Answer:
             client = clients.get((guard, tls))
             if client is None:
@@ -125,7 +126,7 @@ async def send() -> AsyncIterator[Send]:
             request = render_request(
                 target, method, parameters={"Body": "Hi"}, auth_token="secret", token="token-1"
             )
-            return await client.send(request, target, cookies=cookies or {})
+            return await client.send(request, target, cookies=cookies or {}, size_max=size_max)
 
         yield send_one
 
@@ -300,6 +301,13 @@ async def test_a_body_of_the_largest_size_is_whole(serve: Serve, send: Send) -> 
     remote = await serve(page("200 OK", body=b"x" * 65536))
     answer = await send(remote.url())
     assert (len(answer.body), answer.is_cut) == (65536, False)
+
+
+@pytest.mark.parametrize("size_max", [10, 200_000])
+async def test_another_limit_can_be_asked_for(serve: Serve, send: Send, size_max: int) -> None:
+    remote = await serve(page("200 OK", body=b"x" * 100_000))
+    answer = await send(remote.url(), size_max=size_max)
+    assert (len(answer.body), answer.is_cut) == (min(size_max, 100_000), size_max < 100_000)
 
 
 async def test_a_compressed_bomb_is_cut(serve: Serve, send: Send) -> None:

@@ -77,7 +77,7 @@ ON_THE_WIRE = [
         {"number": "+15551234567", "account": "AC1"},
         "Mismatch between the 'From' number +15551234567 and the account AC1",
     ),
-    (60200, {"name": "To", "reason": "+1555"}, "Invalid parameter `To`: +1555"),
+    (60200, {"name": "`To`", "reason": "+1555"}, "Invalid parameter `To`: +1555"),
 ]
 
 
@@ -129,6 +129,12 @@ def test_a_message_replaces_the_text_of_the_row():
     refusal = Refusal(20429, message="Too many requests")
     assert refusal.message == "Too many requests"
     assert refusal.status == 429
+
+
+def test_a_missing_value_leaves_no_gap():
+    url = "ftp://example.com"
+    assert Refusal(21609, name=url).message == f"Invalid StatusCallback URL: {url}"
+    assert Refusal(21614).message == "To number:, is not a mobile number"
 
 
 def test_values_are_text_and_never_templates():

@@ -27,7 +27,7 @@ def nobody(_number):
 
 
 def numbers(country, kind, criteria=None, **rest):
-    found = search(country, kind, criteria or Criteria(), taken=nobody, **rest)
+    found = search(country, kind, criteria=criteria or Criteria(), taken=nobody, **rest)
     return [number.phone_number for number in found]
 
 
@@ -80,7 +80,7 @@ def test_a_page_has_a_limit():
 
 def test_taken_numbers_are_left_out():
     first = numbers("US", LOCAL, limit=10)
-    left = search("US", LOCAL, Criteria(), taken=set(first[:5]).__contains__, limit=5)
+    left = search("US", LOCAL, criteria=Criteria(), taken=set(first[:5]).__contains__, limit=5)
     assert [number.phone_number for number in left] == first[5:]
 
 
@@ -141,10 +141,10 @@ def test_near_numbers_share_the_area_code():
 
 
 def test_a_region_has_its_area_codes():
-    found = search("US", LOCAL, Criteria(in_region="vt"), taken=nobody)
+    found = search("US", LOCAL, criteria=Criteria(in_region="vt"), taken=nobody)
     assert found
     assert all(n.phone_number.startswith("+1802") and n.region == "VT" for n in found)
-    yukon = search("CA", LOCAL, Criteria(in_region="YT"), taken=nobody, limit=1)
+    yukon = search("CA", LOCAL, criteria=Criteria(in_region="YT"), taken=nobody, limit=1)
     assert [(n.phone_number[2:5], n.region) for n in yukon] == [("867", "YT")]
     assert numbers("US", LOCAL, Criteria(in_region="ON")) == []
 
@@ -157,7 +157,7 @@ def test_places_are_echoed_and_regions_told():
         in_rate_center="SNFC",
         in_lata="722",
     )
-    (number,) = search("US", LOCAL, criteria, taken=nobody, limit=1)
+    (number,) = search("US", LOCAL, criteria=criteria, taken=nobody, limit=1)
     assert number.region == "CA"
     assert number.locality == "San Francisco"
     assert number.postal_code == "94105"

@@ -1,8 +1,6 @@
 """Pages of lists: what callers ask for, and the envelopes around what is found."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -116,26 +114,21 @@ def test_the_envelope_of_v1_has_absolute_addresses() -> None:
     }
 
 
-def walk(
-    size: int, count: int, *, turn: Callable[[list[Thing]], dict[str, Any]], more: str
-) -> list[list[str]]:
-    things = THINGS[:count]
-    pages: list[list[str]] = []
-    page = Page(size=size) if more == "has_next" else Page(size=size, before=sid(-1 + 0x10))
-    page = page if more == "has_next" else Page(size=size, before=sid(0))
+def walk(page: Page, count: int, *, back: bool) -> list[str]:
+    """Turn pages until there are no more and return what was on them."""
+    seen: list[str] = []
     while True:
-        found = page_of(things, page, sid=lambda t: t.sid)
-        pages.append([thing.sid for thing in found.items])
-        if not getattr(found, more) or not found.items:
-            return pages
-        page = Page(size=size, **turn(found.items))
+        found = page_of(THINGS[:count], page, sid=lambda thing: thing.sid)
+        sids = [thing.sid for thing in found.items]
+        seen = sids + seen if back else seen + sids
+        if not (found.has_previous if back else found.has_next):
+            return seen
+        page = replace(page, before=sids[0]) if back else replace(page, after=sids[-1])
 
 
 @given(st.integers(1, 12), st.integers(1, 10))
 def test_pages_of_a_small_list_hold_everything_once(size: int, count: int) -> None:
     """Forwards and back, newest first, as the lists of the store do."""
     newest = [thing.sid for thing in reversed(THINGS[:count])]
-    forwards = walk(size, count, turn=lambda items: {"after": items[-1].sid}, more="has_next")
-    back = walk(size, count, turn=lambda items: {"before": items[0].sid}, more="has_previous")
-    assert [item for page in forwards for item in page] == newest
-    assert [item for page in reversed(back) for item in page] == newest[:-1]
+    assert walk(Page(size=size), count, back=False) == newest
+    assert walk(Page(size=size, before=sid(0)), count, back=True) == newest[:-1]

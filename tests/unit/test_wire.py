@@ -195,9 +195,10 @@ def test_a_midnight_names_its_day_and_another_time_its_second() -> None:
 def test_any_text_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     """Nothing that a caller writes is anybody's bug."""
     try:
-        assert isinstance(INPUTS.parse(pairs), Params)
+        code = INPUTS.parse(pairs) and 0
     except Refusal as refusal:
-        assert refusal.code in {20422, 35114, 21470}
+        code = refusal.code
+    assert code in {0, 20422, 35114, 21470}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

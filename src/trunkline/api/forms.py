@@ -4,8 +4,9 @@ Rule: nothing that a caller writes fails here but what is too much; what cannot 
 as not sent, and the operation then says what it misses.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
@@ -21,6 +22,9 @@ from trunkline.domain.errors import Refusal
 BODY_BYTES_MAX = 65_536
 FIELDS_MAX = 200  # Twilio's largest operation knows 27 names; ten of MediaUrl may repeat.
 FILES_MAX = 10  # Files are not asked for anywhere; they are read past.
+
+# It warns of every octet it did not expect; a stranger's body is no news.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 _URL_ENCODED = (b"application/x-www-form-urlencoded", b"")
 
@@ -47,13 +51,21 @@ async def read_body(receive: Receive, *, headers: Mapping[bytes, bytes]) -> byte
 
 
 def parse_query(query: bytes) -> Pairs:
-    """Return the pairs of a query or of an url-encoded form; charsets other than UTF-8 are not
-    known to Twilio's API, and bytes that are not UTF-8 are replaced."""
-    text = query.decode("utf-8", "replace")
-    try:
-        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=FIELDS_MAX)
-    except ValueError:
-        raise _too_many() from None
+    """Return the pairs of a query or of an url-encoded form; refuse (20001) more than FIELDS_MAX.
+
+    Twilio's API knows no charset but UTF-8; octets that are not UTF-8 are replaced.
+    """
+    # The standard parse_qsl takes twice as long, and every message passes here.
+    parts = query.decode("utf-8", "replace").split("&")
+    if len(parts) > FIELDS_MAX:
+        raise Refusal(20001, message=f"Too many parameters: at most {FIELDS_MAX} are read")
+    named = (part.partition("=") for part in parts if part)
+    return [(_plain(name), _plain(text)) for name, _, text in named]
+
+
+def _plain(text: str) -> str:
+    text = text.replace("+", " ")
+    return unquote(text) if "%" in text else text
 
 
 async def parse_form(body: bytes, content_type: bytes) -> Pairs:
@@ -89,7 +101,3 @@ async def _parse_multipart(body: bytes, content_type: bytes) -> Pairs:
 
 async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
-
-
-def _too_many() -> Refusal:
-    return Refusal(20001, message=f"Too many parameters: at most {FIELDS_MAX} are read")

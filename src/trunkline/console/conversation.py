@@ -7,9 +7,9 @@ from datetime import datetime
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from trunkline.console.pages import spoken
-from trunkline.network.behaviours import BEHAVIOURS, Behaviour, find_behaviour
+from trunkline.domain.address import national_format
 from trunkline.domain.handset import Handset, HandsetText, Step
+from trunkline.network.behaviours import BEHAVIOURS, Behaviour, find_behaviour
 
 HUES = 6
 
@@ -84,7 +84,7 @@ def draw_phone(
 ) -> Phone:
     """Return a phone; the peer it would answer stands first."""
     behaviour = find_behaviour(handset.behaviour) if handset.behaviour else None
-    label = spoken(handset.number)
+    label = national_format(handset.number)
     return Phone(
         number=handset.number,
         name=handset.name,

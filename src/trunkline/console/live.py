@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -44,7 +45,7 @@ class Live:
 
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
         self._open += 1
-        closing = asyncio.ensure_future(self._closing.wait())
+        closing = asyncio.create_task(self._closing.wait())
         try:
             with visit.platform.feed.subscribe() as queue:
                 yield _HEARTBEAT
@@ -57,7 +58,7 @@ class Live:
                 await closing
 
 
-async def _next_event(visit: Visit, queue: Queue, *, closing: asyncio.Future[bool]) -> str:
+async def _next_event(visit: Visit, queue: Queue, *, closing: asyncio.Task[Literal[True]]) -> str:
     """Return what to send next: what changed since, or a heartbeat when nothing did."""
     first = asyncio.ensure_future(queue.get())
     try:

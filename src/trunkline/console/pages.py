@@ -1,4 +1,4 @@
-"""Pages from templates: escaping, visible control characters, and the words for times and prices."""
+"""Pages from templates: escaping, visible control characters, words for times and prices."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,8 @@ from trunkline.domain.message import Message, Status
 HERE = Path(__file__).parent
 
 # A control character changes what stands beside it, or hides; its picture (U+2400 …) does neither.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# Of the marks for direction only the overrides (U+202D, U+202E) go: they make text read as another.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff]")
 _PICTURES = 0x2400
 _DELETE, _DELETE_PICTURE = 0x7F, "\u2421"
 _REPLACEMENT = "\ufffd"

@@ -187,7 +187,8 @@ async def _attachment(visit: Visit, url: str) -> Attachment:
     if name is None:
         return foreign_link(url)
     medium = await find_visible_medium(visit, name)
-    return attachment(medium and medium.content_type, url=medium_path(name))
+    content_type = None if medium is None else medium.content_type
+    return attachment(content_type, url=medium_path(name))
 
 
 async def _handset(visit: Visit) -> Handset:

@@ -30,9 +30,16 @@ class Moment:
 
 def draw_timeline(trace: Trace) -> list[Moment]:
     """Return all moments of a message in the order of time; what is still due stands last."""
+    # What an attempt tells, its event need not tell again.
+    told = {(attempt.error_code, attempt.url) for attempt in trace.attempts}
     past = [
         _begin(trace.message),
-        *(_event(event) for event in trace.events if event.kind != "received"),
+        *(
+            _event(event, trace.message)
+            for event in trace.events
+            if event.kind != "received"
+            and (event.detail.get("error_code"), event.detail.get("url")) not in told
+        ),
         *(_attempt(attempt) for attempt in trace.attempts),
         *_end(trace.message, trace.events),
     ]
@@ -48,7 +55,7 @@ def _begin(message: Message) -> Moment:
             at=message.created_at,
             title="Received",
             tone=GOOD,
-            note=f"From {spoken(message.sender)} over {message.carrier}.",
+            note=f"From {spoken(message.sender)} over the carrier “{message.carrier}”.",
         )
     by = "by a reply to a text" if message.direction == "outbound-reply" else "through the API"
     return Moment(
@@ -77,7 +84,9 @@ def _end(message: Message, events: Sequence[Event]) -> list[Moment]:
     ]
 
 
-def _event(event: Event) -> Moment:
+def _event(event: Event, message: Message) -> Moment:
+    if event.kind == "receipt":
+        return _receipt(event, event.detail, is_one_of_many=message.num_segments > 1)
     draw = _EVENTS.get(event.kind, _other)
     return draw(event, event.detail)
 
@@ -94,7 +103,7 @@ def _handed_over(event: Event, detail: Mapping[str, object]) -> Moment:
         at=event.at,
         title="Carrier said: later" if deferred else title,
         tone=BAD if refused else MOVING,
-        note=f"To {detail.get('carrier', 'the carrier')}.",
+        note=f"To the carrier “{detail.get('carrier', '')}”.",
         facts=tuple((f"Segment {s.get('segment', '')}", _answer(s)) for s in segments),
     )
 
@@ -109,14 +118,16 @@ def _answer(segment: Mapping[str, object]) -> str:
             return f"again in {segment.get('after_seconds', '?')} s"
 
 
-def _receipt(event: Event, detail: Mapping[str, object]) -> Moment:
+def _receipt(event: Event, detail: Mapping[str, object], *, is_one_of_many: bool) -> Moment:
     delivered = bool(detail.get("delivered"))
+    outcome = "delivered" if delivered else "not delivered"
+    segment = f"Segment {detail.get('segment', 1)} {outcome}"
     return Moment(
         key=event.sid,
         at=event.at,
-        title="Delivered" if delivered else "Not delivered",
+        title=segment if is_one_of_many else outcome.capitalize(),
         tone=GOOD if delivered else BAD,
-        note=f"Receipt for segment {detail.get('segment', 1)}.",
+        note="The carrier’s receipt came.",
         facts=(
             ("Reference", str(detail.get("ref", ""))),
             *(() if delivered else (("Reason", _meaning(detail.get("error_code"))),)),
@@ -186,7 +197,6 @@ def _meaning(code: object) -> str:
 
 _EVENTS: Mapping[str, Callable[[Event, Mapping[str, object]], Moment]] = {
     "handed_over": _handed_over,
-    "receipt": _receipt,
     "webhook_error": _trouble,
     "media_error": _trouble,
 }

@@ -11,6 +11,7 @@ from trunkline.console.pages import page
 from trunkline.console.timeline import draw_timeline
 from trunkline.console.visit import Visit
 from trunkline.domain.account import Media
+from trunkline.domain.ids import MICROSECOND
 from trunkline.domain.message import Direction, Message
 from trunkline.domain.text import split
 from trunkline.flows import messages
@@ -60,7 +61,7 @@ async def _related(visit: Visit, message: Message) -> list[Message]:
             sender=message.recipient,
             recipient=message.sender,
             direction=Direction.INBOUND,
-            created_before=message.created_at,
+            created_before=message.created_at + MICROSECOND,
         )
         size = 1
     else:

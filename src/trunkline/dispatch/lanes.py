@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trunkline.carriers.port import Carrier, Handler, Happening, Incoming, Receipt
-from trunkline.flows import inbound, outbound
+from trunkline.flows import handover, inbound
 from trunkline.flows.platform import Platform
 from trunkline.runtime import BATCH_MAX, Bell
 from trunkline.store.outbox import next_due
@@ -37,11 +37,11 @@ class Lane:
 
     async def step(self) -> int:
         """Hand over one batch."""
-        batch = await outbound.load(self._platform, self.name, limit=BATCH_MAX)
+        batch = await handover.load(self._platform, self.name, limit=BATCH_MAX)
         if batch is None:
             return 0
         results = await self._carrier.submit(batch.submissions)
-        await outbound.submitted(self._platform, batch, results)
+        await handover.submitted(self._platform, batch, results)
         return 1 + len(results)
 
     async def next_due(self) -> datetime | None:
@@ -74,7 +74,7 @@ def handler(platform: Platform, carrier: str) -> Handler:
         receipts = [h for h in happenings if isinstance(h, Receipt)]
         texts = [h for h in happenings if isinstance(h, Incoming)]
         if receipts:
-            await outbound.record(platform, carrier, receipts)
+            await handover.record(platform, carrier, receipts)
         if texts:
             await inbound.receive(platform, carrier, texts)
 

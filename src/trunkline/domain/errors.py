@@ -154,7 +154,7 @@ ERRORS: dict[int, ErrorKind] = {
         "twilio.com/user/account/phone-numbers/verified, or purchase a Twilio number to send "
         "messages to unverified numbers",
     ),
-    21609: _K("Invalid StatusCallback URL: {reason}"),
+    21609: _K("Invalid StatusCallback URL: {name} {reason}"),
     21610: _K("Attempt to send to unsubscribed recipient"),
     21611: _K("SMS queue is full."),
     21612: _K(
@@ -168,7 +168,7 @@ ERRORS: dict[int, ErrorKind] = {
     21617: _K("The concatenated message body exceeds the 1600 character limit."),
     21618: _K("The message body cannot be sent"),
     21619: _K("A text message body or media urls must be specified."),
-    21620: _K("Invalid media URL(s): {reason}"),
+    21620: _K("Invalid media URL(s): {name} {reason}"),
     21621: _K("The 'From' number {number} has not been enabled for MMS"),
     21622: _K("MMS has not been enabled for this account"),
     21623: _K("A message carries at most 10 media files"),
@@ -324,7 +324,7 @@ ERRORS: dict[int, ErrorKind] = {
     35125: _K("The account has too many scheduled messages"),
     35126: _K("ScheduleType is not supported on this channel"),
     # Verify.
-    60200: _K("Invalid parameter `{name}`: {reason}"),
+    60200: _K("Invalid parameter {name}: {reason}"),
     60201: _K("Verification template translation is not approved"),
     60202: _K("Max check attempts reached", 429),
     60203: _K("Max send attempts reached", 429),

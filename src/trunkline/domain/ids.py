@@ -19,7 +19,7 @@ def instant(value: int) -> datetime:
     return EPOCH + timedelta(microseconds=value)
 
 
-def render_sid(prefix: str, at_micros: int, bits: int) -> str:
+def render_sid(prefix: str, at_micros: int, *, bits: int) -> str:
     """Return a SID: 14 digits of time (microseconds), then 18 digits of *bits* (72 random bits).
 
     Time comes first so that new rows go to the end of every index and lists sort by SID.

@@ -188,8 +188,8 @@ def kinds_of(country: str) -> frozenset[NumberKind]:
 def search(
     country: str,
     kind: NumberKind,
-    criteria: Criteria,
     *,
+    criteria: Criteria,
     taken: Callable[[str], bool],
     limit: int = 50,
     page: int = 0,
@@ -199,7 +199,7 @@ def search(
     Refuses a malformed area code (21451), pattern or near number (21421); finds nothing where
     nothing fits.
     """
-    quest = _quest(country, kind, criteria)
+    quest = _quest(country, kind, criteria=criteria)
     capabilities = _capabilities(country, kind)
     if quest is None or not _suffices(capabilities, criteria):
         return []
@@ -266,7 +266,7 @@ def _plan(country: str, kind: NumberKind) -> _Plan | None:
     return _Plan(phonenumbers.country_code_for_region(country), numbers.example_number, matches)
 
 
-def _quest(country: str, kind: NumberKind, criteria: Criteria) -> _Quest | None:
+def _quest(country: str, kind: NumberKind, *, criteria: Criteria) -> _Quest | None:
     """Turn a search into digits; None when nothing can fit."""
     pattern = _pattern(criteria.contains)
     plan = _plan(country, kind)

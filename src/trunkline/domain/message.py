@@ -163,6 +163,6 @@ def redact(message: Message, *, at: datetime) -> Message:
     return replace(message, body="", updated_at=at)
 
 
-def blame(message: Message, error_code: int, *, at: datetime) -> Message:
-    """Return an inbound message that carries the error its webhook met; its status stays."""
+def blame(message: Message, error_code: int | None, *, at: datetime) -> Message:
+    """Return an inbound message with the error its webhook met, or with none; its status stays."""
     return replace(message, error_code=error_code, updated_at=at)

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from trunkline.domain.message import Message, blame
 from trunkline.domain.sending import Draft
-from trunkline.flows.outbound import add_drafts, announce, event
+from trunkline.flows.outbound import add_drafts
 from trunkline.flows.platform import Platform
+from trunkline.flows.statuses import announce, event
 from trunkline.runtime import News, next_attempt
 from trunkline.store.callbacks import (
     AttemptRow,
@@ -161,7 +162,8 @@ def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) 
     add_drafts(platform, db, [draft for d in done for draft in d.replies])
     _keep_cookies(db, done, now)
     troubled = [d for d in deliveries if d.error_code is not None or d.warnings]
-    return _blame(platform, db, troubled, now=now) if troubled else []
+    changed = _blame(platform, db, troubled, now=now) if troubled else []
+    return changed + _forgive(db, [d for d in done if d.error_code is None], now=now)
 
 
 def _next(platform: Platform, delivery: Delivery, now: datetime) -> datetime | None:
@@ -180,6 +182,15 @@ def _keep_cookies(db: Connection, deliveries: Sequence[Delivery], now: datetime)
         pair = (delivery.row.account_sid, delivery.message.sender or "", delivery.message.recipient)
         for host, jar in delivery.jars.items():
             save_cookies(db, (*pair, host), jar, now=now)
+
+
+def _forgive(db: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> list[Message]:
+    """Take back what inbound messages were blamed for: their webhook arrived after all."""
+    forgiven = [
+        blame(d.message, None, at=now) for d in deliveries if d.message and d.message.error_code
+    ]
+    update_messages(db, forgiven)
+    return forgiven
 
 
 def _blame(
@@ -205,7 +216,7 @@ def _blame(
                 "webhook": delivery.row.label,
                 "url": delivery.error_url or delivery.row.url,
             }
-            trace.append(event(platform, message, "webhook_error", detail))
+            trace.append(event(platform, message, "webhook_error", detail=detail))
     insert_events(db, trace)
     update_messages(db, blamed)
     return blamed

@@ -38,7 +38,7 @@ class LoopGuard:
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], list[datetime]] = {}
 
-    def is_looping(self, sender: str, recipient: str, now: datetime) -> bool:
+    def is_looping(self, sender: str, recipient: str, *, now: datetime) -> bool:
         """Count one reply, and tell whether there are too many lately."""
         pair = (sender, recipient)
         lately = [
@@ -64,14 +64,16 @@ async def deliver_inbound(
     if message is None or account is None:
         return delivery
     talk = _Talk(platform, sender, delivery, account=account, message=message, guard=guard)
-    await talk.follow(row.url, row.method, row.parameters)
+    await talk.follow(row.url, row.method, parameters=row.parameters)
     if delivery.error_code is not None and row.fallback_url:
         failed = {"ErrorCode": str(delivery.error_code), "ErrorUrl": delivery.error_url}
         delivery.warnings.append(
             (delivery.error_code, f"{delivery.reason}; the fallback URL was asked")
         )
         delivery.error_code, delivery.replies = None, []
-        await talk.follow(row.fallback_url, row.fallback_method, {**row.parameters, **failed})
+        await talk.follow(
+            row.fallback_url, row.fallback_method, parameters={**row.parameters, **failed}
+        )
     return delivery
 
 
@@ -95,10 +97,10 @@ class _Talk:
         self.message = message
         self.guard = guard
 
-    async def follow(self, url: str, method: str, parameters: Mapping[str, str]) -> None:
+    async def follow(self, url: str, method: str, *, parameters: Mapping[str, str]) -> None:
         """Fetch a document and those it leads to, until one ends the conversation or fails."""
         for _ in range(FETCHES_MAX):
-            document = await self._fetch(url, method, parameters)
+            document = await self._fetch(url, method, parameters=parameters)
             if document is None:
                 return
             following = await self._obey(document)
@@ -109,7 +111,9 @@ class _Talk:
             parameters = {**parameters, **extra}
         self.delivery.fail(RETRIEVAL_LIMIT, f"more than {FETCHES_MAX} documents", url=url)
 
-    async def _fetch(self, url: str, method: str, parameters: Mapping[str, str]) -> Document | None:
+    async def _fetch(
+        self, url: str, method: str, *, parameters: Mapping[str, str]
+    ) -> Document | None:
         await self._remember_cookies(url)
         delivery = self.delivery
         answer = await call(
@@ -134,7 +138,12 @@ class _Talk:
         message, now = self.message, self.platform.clock.now()
         jar = await self.platform.store.read(
             lambda db: find_cookies(
-                db, message.account_sid, message.sender or "", message.recipient, host, now=now
+                db,
+                message.account_sid,
+                message.sender or "",
+                message.recipient,
+                host=host,
+                now=now,
             )
         )
         if jar:
@@ -187,7 +196,7 @@ class _Talk:
             num_media=len(media),
             status_callback=callback,
         )
-        if self.guard.is_looping(sender.text, recipient.text, message.created_at):
+        if self.guard.is_looping(sender.text, recipient.text, now=message.created_at):
             message = replace(message, status=Status.FAILED, error_code=LOOP)
         return Draft(message, media)
 

@@ -10,8 +10,8 @@ from trunkline.domain.address import country_of
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.domain.nanp import region_of
 from trunkline.flows.money import cost, usage_of
-from trunkline.flows.outbound import announce, event, media_url
 from trunkline.flows.platform import Platform
+from trunkline.flows.statuses import announce, event
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import Event, insert_events, insert_messages
@@ -36,7 +36,7 @@ async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -
 
 
 def inbound_callback(
-    platform: Platform, message: Message, number: Number, media: Sequence[Media] = ()
+    platform: Platform, message: Message, number: Number, *, media: Sequence[Media] = ()
 ) -> CallbackRow | None:
     """Return the webhook that tells a number's application of *message*, if it wants to know."""
     if not number.sms_url:
@@ -84,7 +84,7 @@ def inbound_parameters(
         "ApiVersion": "2010-04-01",
     }
     for index, item in enumerate(media):
-        form[f"MediaUrl{index}"] = media_url(platform, item.account_sid, item.message_sid, item.sid)
+        form[f"MediaUrl{index}"] = platform.media_url(item)
         form[f"MediaContentType{index}"] = item.content_type
     return form
 
@@ -115,9 +115,9 @@ def _receive(
         known.add(ref)
         message = _message(platform, number, carrier, incoming=incoming)
         messages.append(message)
-        refs.append(_inbound_ref(carrier, ref, message))
+        refs.append(_inbound_ref(carrier, ref, message=message))
         trace.append(
-            event(platform, message, "received", {"carrier": carrier, "ref": incoming.ref})
+            event(platform, message, "received", detail={"carrier": carrier, "ref": incoming.ref})
         )
         if incoming.media:
             fetches.append(_fetch(message, incoming))
@@ -156,7 +156,7 @@ def _message(platform: Platform, number: Number, carrier: str, *, incoming: Inco
     return message.priced(cost(platform.prices, message))
 
 
-def _inbound_ref(carrier: str, ref: str, message: Message) -> CarrierRef:
+def _inbound_ref(carrier: str, ref: str, *, message: Message) -> CarrierRef:
     return CarrierRef(
         carrier=carrier,
         ref=ref,

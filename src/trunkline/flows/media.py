@@ -12,8 +12,9 @@ from trunkline.domain.ids import is_sid
 from trunkline.domain.message import Fact, Message
 from trunkline.flows.callbacks import RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
-from trunkline.flows.outbound import Observation, advance, announce, event, outbox_row
+from trunkline.flows.outbound import outbox_row
 from trunkline.flows.platform import Platform
+from trunkline.flows.statuses import Observation, advance, announce, event
 from trunkline.runtime import next_attempt
 from trunkline.store.callbacks import insert_callbacks
 from trunkline.store.media import MediaFetch, delete_fetch, postpone_fetch
@@ -129,7 +130,7 @@ def _finish(
                 platform,
                 message,
                 "media_error",
-                {"error_code": item.error_code, "reason": item.reason, "url": item.url},
+                detail={"error_code": item.error_code, "reason": item.reason, "url": item.url},
             )
             for item in failed
         ],
@@ -154,7 +155,7 @@ def _tell(platform: Platform, db: Connection, message: Message, media: Sequence[
     number = find_unique(db, NUMBERS, message.recipient)
     if number is None or not wants_webhooks(find_record(db, ACCOUNTS, message.account_sid)):
         return
-    if call := inbound_callback(platform, message, number, media):
+    if call := inbound_callback(platform, message, number, media=media):
         insert_callbacks(db, [call])
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Feedback, Media, Outcome
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import FINAL, Message, Status, cancel, redact
-from trunkline.flows.outbound import announce_changes, status_callback
 from trunkline.flows.platform import Platform
+from trunkline.flows.statuses import announce_changes, status_callback
 from trunkline.store.callbacks import (
     AttemptRow,
     CallbackRow,

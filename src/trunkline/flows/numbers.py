@@ -58,7 +58,7 @@ async def available(
     taken: set[str] = set()
     found: list[AvailableNumber] = []
     for _ in range(SEARCH_ROUNDS_MAX):
-        found = search(country, kind, criteria, taken=taken.__contains__, limit=limit)
+        found = search(country, kind, criteria=criteria, taken=taken.__contains__, limit=limit)
         bought = await _bought(platform, found)
         if not bought:
             return found

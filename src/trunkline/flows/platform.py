@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from trunkline.domain.account import Media
 from trunkline.domain.pricing import PriceList
 from trunkline.domain.sending import Draft
 from trunkline.flows.directory import Directory
@@ -49,3 +50,8 @@ class Platform:
     feed: Feed = field(default_factory=Feed)
     bells: Bells = field(default_factory=Bells)
     accepting: Batcher[Draft] = field(default_factory=Batcher)
+
+    def media_url(self, media: Media) -> str:
+        """Return the address at which our own API serves the bytes of a medium."""
+        message = f"/2010-04-01/Accounts/{media.account_sid}/Messages/{media.message_sid}"
+        return f"{self.rules.base_url}{message}/Media/{media.sid}"

@@ -17,7 +17,7 @@ CONGESTED_TIMES = 3  # Enough to see a retry, few enough to end within ten secon
 BEHAVIOUR_MAX = 24  # The width of the columns that hold a name.
 
 _ERROR_PREFIX = "error-"
-_DRAW_SIZE = 16
+_DRAW_SIZE = 8
 _DRAW_SCALE = 2.0**64
 
 
@@ -142,13 +142,15 @@ class Draw:
 def draw(seed: int, number: str, *, ordinal: int) -> Draw:
     """Draw for the text that is the *ordinal*-th at a handset.
 
-    A hash, so that the outcome depends on nothing that was drawn before or beside it.
+    A hash, so that the outcome depends on nothing that was drawn before or beside it. The jitter
+    is the handset's own: texts that take the same way arrive in the order they were sent.
     """
-    key = f"{seed}/{number}/{ordinal}".encode()
-    digest = hashlib.blake2b(key, digest_size=_DRAW_SIZE).digest()
-    halves = (digest[: _DRAW_SIZE // 2], digest[_DRAW_SIZE // 2 :])
-    fate, jitter = (int.from_bytes(half, "big") / _DRAW_SCALE for half in halves)
-    return Draw(fate, jitter)
+    return Draw(_fraction(f"{seed}/{number}/{ordinal}"), _fraction(f"{seed}/{number}"))
+
+
+def _fraction(key: str) -> float:
+    digest = hashlib.blake2b(key.encode(), digest_size=_DRAW_SIZE).digest()
+    return int.from_bytes(digest, "big") / _DRAW_SCALE
 
 
 def find_behaviour(name: str) -> Behaviour | None:

@@ -139,7 +139,7 @@ def attempts_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[
 
 
 def find_cookies(
-    db: Connection, account_sid: str, sender: str, recipient: str, host: str, *, now: datetime
+    db: Connection, account_sid: str, sender: str, recipient: str, *, host: str, now: datetime
 ) -> dict[str, str]:
     """Return the cookies a receiver set for a pair of addresses, unless they lapsed."""
     query = select(cookies.c.jar).where(

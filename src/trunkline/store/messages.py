@@ -101,7 +101,7 @@ def page_messages(
 ) -> Found[Message]:
     """Return one page of an account's messages, newest first."""
     query = _matching(select(*COLUMNS).where(messages.c.account_sid == account_sid), wanted)
-    return fetch_page(db, query, messages.c.sid, page, build=_build)
+    return fetch_page(db, query, page, sid=messages.c.sid, build=_build)
 
 
 def delete_message(db: Connection, account_sid: str, sid: str) -> None:

@@ -34,9 +34,9 @@ class Found(Generic[T]):
 def fetch_page(
     db: Connection,
     query: Select[Any],
-    sid: Column[str],
     page: Page,
     *,
+    sid: Column[str],
     build: Callable[[Row[Any]], T],
     where: Callable[[T], bool] | None = None,
 ) -> Found[T]:

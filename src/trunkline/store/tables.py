@@ -222,10 +222,7 @@ records = Table(
 )
 
 # Nearly all texts are finished, and those need not be found here.
-IS_DUE = {
-    "sqlite_where": text("due_at IS NOT NULL"),
-    "postgresql_where": text("due_at IS NOT NULL"),
-}
+IS_DUE = text("due_at IS NOT NULL")
 
 # The simulated network's own memory: phones, and the texts on their way to or from them.
 handsets = Table(
@@ -257,7 +254,7 @@ handset_texts = Table(
     Column("due_at", Instant),
     Column("arrived_at", Instant),
     Column("created_at", Instant, nullable=False),
-    Index("handset_texts_due", "due_at", "sid", **IS_DUE),
+    Index("handset_texts_due", "due_at", "sid", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
     Index("handset_texts_by_handset", "handset", "sid"),
     Index("handset_texts_by_message", "message_ref", unique=True),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-# As large as the largest document that TwiML may be; more is never read.
+# As large as the largest document that TwiML may be; more is read only for those who ask.
 ANSWER_SIZE_MAX: Final = 64 * 1024
 # Enough to recognise an error page in the console.
 HEAD_SIZE_MAX: Final = 1024
@@ -55,7 +55,7 @@ class Attempt:
 class Answer:
     """Record the outcome of a request; error_code is None exactly when the status is 2xx.
 
-    A body that was larger than ANSWER_SIZE_MAX is cut there, and *is_cut* says so. *cookies* are
+    A body that was larger than its limit is cut there, and *is_cut* says so. *cookies* are
     those to send with the next request.
     """
 

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -43,6 +43,7 @@ from trunkline.webhooks.request import (
     path_and_query,
     redirected,
 )
+from trunkline.webhooks.requester import NO_COOKIES
 from trunkline.webhooks.slots import Slots
 
 # A quarter of the 1,024 open files that a process commonly gets.
@@ -63,7 +64,6 @@ READ_SIZE: Final = 16 * 1024
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Beyond this many seconds the HTTP client may round a time limit up; none of ours is so long.
 TIMEOUT_CEILING_SECONDS: Final = 60
-NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 # Failures that a connection of an earlier request meets when the server has closed it meanwhile.
@@ -100,6 +100,7 @@ class _Visit:
     request: Rendered
     target: Target
     cookies: dict[str, str]
+    size_max: int
     status: int | None = None
     page: _Page | None = None
     failure: Failure | None = None
@@ -148,23 +149,29 @@ class WebhookClient:
             self._session = None
 
     async def send(
-        self, request: Rendered, target: Target, *, cookies: Mapping[str, str] = NO_COOKIES
+        self,
+        request: Rendered,
+        target: Target,
+        *,
+        cookies: Mapping[str, str] = NO_COOKIES,
+        size_max: int = ANSWER_SIZE_MAX,
     ) -> Answer:
         """Send *request* as *target* says and return what came of it, whatever the remote does.
 
         Waiting for a place among the connections to a host costs none of the request's time.
         """
         async with self._slots.taken(origin(target.url)[1]):
-            return await self._send(request, target, cookies=dict(cookies))
+            return await self._send(_Visit(request, target, dict(cookies), size_max))
 
-    async def _send(self, request: Rendered, target: Target, *, cookies: dict[str, str]) -> Answer:
+    async def _send(self, first: _Visit) -> Answer:
         """Try until an attempt succeeds, is not to be repeated, or the total time is used up."""
         time = asyncio.get_running_loop().time
-        overrides = target.overrides
+        overrides = first.target.overrides
         deadline = time() + overrides.total_ms / 1000
         attempts: list[Attempt] = []
+        cookies = first.cookies
         while True:
-            visit = _Visit(request, target, cookies)
+            visit = replace(first, cookies=cookies)
             attempts.append(await self._attempt(visit, deadline))
             cookies = visit.cookies
             is_repeatable = visit.failure and visit.failure.retry_class in overrides.retry_on
@@ -250,7 +257,7 @@ class WebhookClient:
             if visit.is_home:
                 received = response.cookies.values()
                 visit.cookies = merge_cookies(visit.cookies, received, now=self._now())
-            visit.page = await _read_page(response)
+            visit.page = await _read_page(response, visit.size_max)
             return visit.page
 
     def _open_socket(self, address: AddrInfoType) -> socket.socket:
@@ -263,21 +270,21 @@ class WebhookClient:
         return socket.socket(family, kind, protocol)
 
 
-async def _read_page(response: aiohttp.ClientResponse) -> _Page:
-    """Read an answer up to its limit; the body of a redirect is left unread."""
+async def _read_page(response: aiohttp.ClientResponse, size_max: int) -> _Page:
+    """Read at most *size_max* bytes of an answer; the body of a redirect is left unread."""
     headers = response.headers
     location = headers.get("Location") if response.status in REDIRECTS else None
     body = bytearray()
     if location is None:
         async for piece in response.content.iter_chunked(READ_SIZE):
             body += piece
-            if len(body) > ANSWER_SIZE_MAX:
+            if len(body) > size_max:
                 break
     return _Page(
         status=response.status,
         content_type=headers.get("Content-Type"),
-        body=bytes(body[:ANSWER_SIZE_MAX]),
-        is_cut=len(body) > ANSWER_SIZE_MAX,
+        body=bytes(body[:size_max]),
+        is_cut=len(body) > size_max,
         location=location,
         challenges=headers.getall("WWW-Authenticate", []),
     )

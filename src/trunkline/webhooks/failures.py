@@ -55,6 +55,8 @@ REMOTE_ERRORS: Final = (
     http_exceptions.HttpProcessingError,
     OSError,
     UnicodeError,
+    # uvloop says so where asyncio says OSError: the other end closed while we were writing.
+    RuntimeError,
 )
 
 

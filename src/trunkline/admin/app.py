@@ -1,0 +1,87 @@
+"""The admin API as one application."""
+
+import math
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from trunkline.admin.ask import Ask, Handler, endpoint, render
+from trunkline.admin.phones import change_phone, list_phones, read_inbox, send_text
+from trunkline.admin.views import iso, trace_view
+from trunkline.api.answers import Answer, error_answer, json_answer, problem
+from trunkline.domain.errors import Refusal
+from trunkline.flows import messages
+from trunkline.flows.platform import Platform
+from trunkline.network.network import Network
+from trunkline.runtime import ManualClock
+
+PREFIX = "/trunkline/v1"
+SECONDS_MAX = 10 * 365 * 86_400  # Ten years at once; the calendar ends if nobody says stop.
+
+_NOT_FOUND, _NOT_ALLOWED = 404, 405
+
+
+def admin_app(platform: Platform, network: Network) -> ASGIApp:
+    """Return the admin API, to be served under /trunkline/v1.
+
+    It asks for the credentials of the main account, or one of its keys, on every interface.
+    """
+    table: list[tuple[str, str, Handler]] = [
+        ("GET", "/phones", list_phones),
+        ("POST", "/phones/{number}", change_phone),
+        ("GET", "/phones/{number}/inbox", read_inbox),
+        ("POST", "/phones/{number}/texts", send_text),
+        ("GET", "/messages/{sid}/trace", show_trace),
+        ("POST", "/clock", move_clock),
+    ]
+    return Starlette(
+        routes=[
+            Route(PREFIX + path, endpoint(handler, platform, network=network), methods=[method])
+            for method, path, handler in table
+        ],
+        exception_handlers={HTTPException: _unrouted, 500: _unexpected},
+    )
+
+
+async def show_trace(ask: Ask) -> Answer:
+    """Answer with everything that is known of a message of the account."""
+    trace = await messages.trace(ask.platform, ask.account.sid, ask.path("sid"))
+    if trace is None:
+        raise Refusal(20404)
+    return json_answer(trace_view(trace))
+
+
+async def move_clock(ask: Ask) -> Answer:
+    """Move the manual clock forward, or say that this Trunkline has none."""
+    clock = ask.platform.clock
+    if not isinstance(clock, ManualClock):
+        reason = "The clock is the system's and cannot be moved; start with `--clock manual`."
+        return problem(20404, reason, status=_NOT_FOUND)
+    clock.advance(_seconds(ask))
+    return json_answer({"now": iso(clock.now())})
+
+
+def _seconds(ask: Ask) -> float:
+    try:
+        seconds = float(ask.value("Seconds") or "")
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise Refusal(20422, name="`Seconds`", reason=f"a number from 0 to {SECONDS_MAX}")
+    return seconds
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    allow = (error.headers or {}).get("Allow", "")
+    code = 20004 if error.status_code == _NOT_ALLOWED else 20404
+    headers = ((b"allow", allow.encode()),) if allow else ()
+    return render(error_answer(Refusal(code), path=request.url.path, headers=headers))
+
+
+async def _unexpected(request: Request, _: Exception) -> Response:
+    return render(error_answer(Refusal(20500), path=request.url.path))

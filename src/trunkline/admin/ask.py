@@ -1,0 +1,89 @@
+"""One request to the admin API, and its answers in Twilio's shapes."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from trunkline.api.answers import Answer, error_answer
+from trunkline.api.auth import authenticate
+from trunkline.api.forms import BODY_BYTES_MAX, parse_form, read_body
+from trunkline.domain.account import Account
+from trunkline.domain.errors import Refusal
+from trunkline.flows.platform import Platform
+from trunkline.network.network import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request of somebody who holds credentials of the main account."""
+
+    platform: Platform
+    network: Network
+    account: Account
+    request: Request
+    form: dict[str, tuple[str, ...]]
+
+    def path(self, name: str) -> str:
+        """Return a part of the path."""
+        value: str = self.request.path_params[name]
+        return value
+
+    def value(self, name: str) -> str | None:
+        """Return a parameter of the form, the last where it is repeated."""
+        return self.form[name][-1] if name in self.form else None
+
+
+Handler = Callable[[Ask], Awaitable[Answer]]
+
+
+def endpoint(
+    handler: Handler, platform: Platform, *, network: Network
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return *handler* as Starlette calls it, behind the check of who asks."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            account = await _main_account(platform, request)
+            ask = Ask(
+                platform=platform,
+                network=network,
+                account=account,
+                request=request,
+                form=await _form(request),
+            )
+            return render(await handler(ask))
+        except Refusal as refusal:
+            return render(error_answer(refusal, path=request.url.path))
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    return answer
+
+
+def render(answer: Answer) -> Response:
+    """Return an answer as Starlette sends it."""
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+async def _main_account(platform: Platform, request: Request) -> Account:
+    """Return the account that asks: the phones and the clock are the main account's alone."""
+    actor = await authenticate(platform, request.headers.get("authorization"))
+    if actor is None or actor.account.sid != platform.rules.main_account_sid:
+        raise Refusal(20003)
+    return actor.account
+
+
+async def _form(request: Request) -> dict[str, tuple[str, ...]]:
+    body = await read_body(request.receive, headers=dict(request.scope["headers"]))
+    if body is None:
+        raise Refusal(20001, message=f"The request body is larger than {BODY_BYTES_MAX} bytes")
+    found: dict[str, tuple[str, ...]] = {}
+    content_type = request.headers.get("content-type", "").encode("latin-1")
+    for name, value in await parse_form(body, content_type):
+        if "\x00" in value:
+            raise Refusal(20422, name=f"`{name}`", reason="no text holds NUL characters")
+        found[name] = (*found.get(name, ()), value)
+    return found

@@ -1,0 +1,303 @@
+"""Texts that come in: webhooks, TwiML, replies, fallbacks, and what goes wrong on the way."""
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from harness import Script, Seen, Trunkline
+from twilio.request_validator import RequestValidator
+from twilio.twiml.messaging_response import MessagingResponse
+
+APP = "https://app.example.com/sms"
+PHONE = "+15558675310"
+
+
+def twiml(text: str) -> Script:
+    """Answer everything with TwiML."""
+    return lambda seen: (200, "text/xml", text.encode())
+
+
+def by_path(**answers: Any) -> Script:
+    """Answer by the last part of the path."""
+
+    def script(seen: Seen) -> tuple[int, str, bytes]:
+        name = urlsplit(seen.url).path.rpartition("/")[2]
+        answer = answers[name]
+        return answer if isinstance(answer, tuple) else (200, "text/xml", answer.encode())
+
+    return script
+
+
+async def speak(trunkline: Trunkline, body: str = "Hi", media: tuple[str, ...] = ()) -> None:
+    """Let the phone send a text to our number, and let everything happen."""
+    await trunkline.app.network.send_from(PHONE, trunkline.number, body=body, media=media)
+    await trunkline.run_for(10)
+
+
+async def messages(trunkline: Trunkline, **query: str) -> list[Any]:
+    """Return our messages, newest first."""
+    answer = await trunkline.request("GET", f"{trunkline.base}/Messages.json", query)
+    return list(answer.json["messages"])
+
+
+async def errors(trunkline: Trunkline) -> list[int]:
+    """Return the webhook errors in the trace of the newest inbound message."""
+    inbound = next(m for m in await messages(trunkline) if m["direction"] == "inbound")
+    events = await trunkline.events(inbound["sid"])
+    return [e["detail"]["error_code"] for e in events if e["kind"] == "webhook_error"]
+
+
+async def test_an_inbound_text_is_told_and_answered(trunkline: Trunkline) -> None:
+    """The application gets Twilio's parameters, signed, and its reply reaches the phone."""
+    await trunkline.configure_number(SmsUrl=APP)
+    response = MessagingResponse()
+    response.message("Thanks <you> & all")
+    trunkline.receiver.script = twiml(str(response))
+    await speak(trunkline, "Hello ☃")
+    (seen,) = trunkline.receiver.seen
+    inbound = next(m for m in await messages(trunkline) if m["direction"] == "inbound")
+    assert seen.form["MessageSid"] == seen.form["SmsSid"] == seen.form["SmsMessageSid"]
+    assert seen.form["MessageSid"] == inbound["sid"]
+    expected = {
+        "From": PHONE,
+        "To": trunkline.number,
+        "Body": "Hello ☃",
+        "NumMedia": "0",
+        "NumSegments": "1",
+        "SmsStatus": "received",
+        "AccountSid": trunkline.account_sid,
+        "ApiVersion": "2010-04-01",
+        "FromCountry": "US",
+        "ToState": "CA",
+        "FromCity": "",
+    }
+    assert expected.items() <= seen.form.items()
+    assert RequestValidator(trunkline.auth_token).validate(
+        APP, seen.form, seen.headers["X-Twilio-Signature"]
+    )
+    assert seen.headers["I-Twilio-Idempotency-Token"]
+    reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")
+    assert (reply["body"], reply["status"]) == ("Thanks <you> & all", "delivered")
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert "".join(shown.segments) == "Thanks <you> & all"
+    assert (inbound["status"], inbound["error_code"]) == ("received", None)
+
+
+async def test_get_puts_the_parameters_into_the_signed_query(trunkline: Trunkline) -> None:
+    """With SmsMethod=GET the whole URL is signed and the body is empty."""
+    await trunkline.configure_number(SmsUrl=f"{APP}?tenant=7", SmsMethod="GET")
+    await speak(trunkline)
+    (seen,) = trunkline.receiver.seen
+    assert seen.method == "GET"
+    query = dict(parse_qsl(urlsplit(seen.url).query, keep_blank_values=True))
+    assert (query["tenant"], query["Body"]) == ("7", "Hi")
+    validator = RequestValidator(trunkline.auth_token)
+    assert validator.validate(seen.url, {}, seen.headers["X-Twilio-Signature"])
+
+
+async def test_plain_text_is_sent_back(trunkline: Trunkline) -> None:
+    """An answer of text/plain is the reply itself."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = lambda seen: (200, "text/plain; charset=utf-8", "Grüße".encode())
+    await speak(trunkline)
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert "".join(shown.segments) == "Grüße"
+
+
+async def test_html_is_read_as_twiml(trunkline: Trunkline) -> None:
+    """Frameworks say text/html when a handler returns str(response)."""
+    await trunkline.configure_number(SmsUrl=APP)
+    answer = b"<Response><Message>ok</Message></Response>"
+    trunkline.receiver.script = lambda seen: (200, "text/html; charset=utf-8", answer)
+    await speak(trunkline)
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert "".join(shown.segments) == "ok"
+
+
+async def test_a_reply_has_callbacks_of_its_own(trunkline: Trunkline) -> None:
+    """statusCallback may be relative; it gets the reply's statuses."""
+    await trunkline.configure_number(SmsUrl=APP)
+    text = '<Response><Message statusCallback="/done">x</Message></Response>'
+    trunkline.receiver.script = by_path(sms=text, done=(204, "", b""))
+    await speak(trunkline)
+    done = [s.form["MessageStatus"] for s in trunkline.receiver.seen if s.url.endswith("/done")]
+    assert done == ["sent", "delivered"]
+
+
+async def test_redirects_lead_on(trunkline: Trunkline) -> None:
+    """What comes before a Redirect is done, what comes after is not."""
+    await trunkline.configure_number(SmsUrl=APP)
+    first = (
+        '<Response><Message>one</Message><Redirect method="GET">next?a=1</Redirect>'
+        "<Message>never</Message></Response>"
+    )
+    trunkline.receiver.script = by_path(
+        sms=first, next="<Response><Message>two</Message></Response>"
+    )
+    await speak(trunkline)
+    assert [s.method for s in trunkline.receiver.seen] == ["POST", "GET"]
+    shown = await trunkline.app.network.inbox(PHONE)
+    assert ["".join(t.segments) for t in shown] == ["one", "two"]
+
+
+async def test_an_action_takes_over(trunkline: Trunkline) -> None:
+    """The document at a Message's action replaces the rest and is told of the reply."""
+    await trunkline.configure_number(SmsUrl=APP)
+    text = '<Response><Message action="then">one</Message><Message>never</Message></Response>'
+    trunkline.receiver.script = by_path(
+        sms=text, then="<Response><Message>two</Message></Response>"
+    )
+    await speak(trunkline)
+    shown = await trunkline.app.network.inbox(PHONE)
+    assert ["".join(t.segments) for t in shown] == ["one", "two"]
+    then = trunkline.receiver.seen[-1].form
+    reply = next(m for m in await messages(trunkline) if m["body"] == "one")
+    assert (then["MessageSid"], then["MessageStatus"]) == (reply["sid"], "queued")
+
+
+async def test_a_redirect_loop_ends(trunkline: Trunkline) -> None:
+    """Ten documents are the limit (14106); nothing is sent."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml("<Response><Redirect>sms</Redirect></Response>")
+    await speak(trunkline)
+    assert len(trunkline.receiver.seen) == 10
+    assert await errors(trunkline) == [14106]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((200, "text/xml", b"<Response><Message>"), 12100),
+        ((200, "text/xml", b"<Answer/>"), 12102),
+        ((200, "application/json", b"{}"), 12300),
+        ((200, "text/xml", b"<Response>" + b" " * 70_000 + b"</Response>"), 11750),
+        ((404, "text/html", b"no"), 11200),
+    ],
+)
+async def test_errors_are_recorded_on_the_message(
+    trunkline: Trunkline, answer: tuple[int, str, bytes], code: int
+) -> None:
+    """The message stays `received` and carries the code; nothing is asked again."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = lambda seen: answer
+    await speak(trunkline)
+    await trunkline.run_for(10_000)
+    (inbound,) = await messages(trunkline)
+    assert (inbound["status"], inbound["error_code"]) == ("received", code)
+    assert inbound["error_message"]
+    assert await errors(trunkline) == [code]
+    assert len(trunkline.receiver.seen) == 1
+
+
+async def test_unknown_verbs_are_warnings(trunkline: Trunkline) -> None:
+    """12200 is recorded and the rest is obeyed."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml("<Response><Dance/><Message>ok</Message></Response>")
+    await speak(trunkline)
+    assert await errors(trunkline) == [12200]
+    assert len(await trunkline.app.network.inbox(PHONE)) == 1
+
+
+async def test_the_fallback_is_asked_when_the_first_fails(trunkline: Trunkline) -> None:
+    """It gets the same parameters with ErrorCode and ErrorUrl, and its answer counts."""
+    await trunkline.configure_number(SmsUrl=APP, SmsFallbackUrl="https://app.example.com/fallback")
+    trunkline.receiver.script = by_path(
+        sms=(500, "text/plain", b"boom"),
+        fallback="<Response><Message>sorry</Message></Response>",
+    )
+    await speak(trunkline)
+    first, second = trunkline.receiver.seen
+    assert (second.form["ErrorCode"], second.form["ErrorUrl"]) == ("11200", APP)
+    assert second.form["MessageSid"] == first.form["MessageSid"]
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert "".join(shown.segments) == "sorry"
+
+
+async def test_a_receiver_that_comes_back_is_told(trunkline: Trunkline) -> None:
+    """A failed webhook is made again with the same token until it succeeds; the blame goes."""
+    await trunkline.configure_number(SmsUrl=APP)
+    outcomes = [0, 503, 200]
+    trunkline.receiver.script = lambda seen: (outcomes.pop(0), "text/plain", b"back")
+    await speak(trunkline)
+    await trunkline.run_for(120)
+    tokens = {s.headers["I-Twilio-Idempotency-Token"] for s in trunkline.receiver.seen}
+    assert (len(trunkline.receiver.seen), len(tokens)) == (3, 1)
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert "".join(shown.segments) == "back"
+    inbound = next(m for m in await messages(trunkline) if m["direction"] == "inbound")
+    assert inbound["error_code"] is None
+
+
+async def test_callbacks_keep_their_order_through_failures(trunkline: Trunkline) -> None:
+    """`delivered` waits until `sent` was received; a parked callback no longer holds it up."""
+    outcomes = [503, 503, 204, 204]
+    trunkline.receiver.script = lambda seen: (outcomes.pop(0), "", b"")
+    sid = (await trunkline.send(StatusCallback=APP)).json["sid"]
+    await trunkline.run_for(200)
+    assert trunkline.receiver.statuses(sid) == ["sent", "sent", "sent", "delivered"]
+    trunkline.receiver.seen.clear()
+    trunkline.receiver.script = lambda seen: (
+        204 if seen.form["MessageStatus"] == "delivered" else 503,
+        "",
+        b"",
+    )
+    sid = (await trunkline.send(StatusCallback=APP)).json["sid"]
+    await trunkline.run_for(10_000)
+    assert trunkline.receiver.statuses(sid) == ["sent"] * 6 + ["delivered"]
+
+
+async def test_a_reply_loop_is_broken(trunkline: Trunkline) -> None:
+    """The sixteenth reply within thirty seconds fails with 14107."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml("<Response><Message>again</Message></Response>")
+    for _ in range(16):
+        await trunkline.app.network.send_from(PHONE, trunkline.number, body="x")
+    await trunkline.run_for(10)
+    codes = [m["error_code"] for m in await messages(trunkline, To=PHONE)]
+    assert sorted(codes, key=str) == [14107] + [None] * 15
+
+
+async def test_media_come_in_and_go_back(trunkline: Trunkline) -> None:
+    """A picture is fetched, kept, told by our own URL, and may be sent back by it."""
+    await trunkline.configure_number(SmsUrl=APP)
+    picture = b"\x89PNG picture"
+
+    def script(seen: Seen) -> tuple[int, str, bytes]:
+        if seen.url.endswith("cat.png"):
+            return 200, "image/png", picture
+        url = seen.form["MediaUrl0"]
+        text = f"<Response><Message><Body>nice</Body><Media>{url}</Media></Message></Response>"
+        return 200, "text/xml", text.encode()
+
+    trunkline.receiver.script = script
+    await speak(trunkline, "", ("https://pictures.example.com/cat.png",))
+    told = trunkline.receiver.seen[-1].form
+    assert (told["NumMedia"], told["MediaContentType0"], told["Body"]) == ("1", "image/png", "")
+    inbound = next(m for m in await messages(trunkline) if m["direction"] == "inbound")
+    assert inbound["sid"].startswith("MM")
+    assert inbound["num_media"] == "1"
+    path = told["MediaUrl0"].removeprefix("http://127.0.0.1:8800")
+    content = await trunkline.request("GET", path)
+    assert (content.body, content.headers["content-type"]) == (picture, "image/png")
+    assert (await trunkline.request("GET", path, auth=None)).status == 401
+    reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")
+    assert (reply["status"], reply["num_media"]) == ("delivered", "1")
+    (shown,) = await trunkline.app.network.inbox(PHONE)
+    assert len(shown.media) == 1
+
+
+async def test_media_that_cannot_be_fetched_fail_the_message(trunkline: Trunkline) -> None:
+    """After three tries the message fails with what the server answered."""
+    trunkline.receiver.script = lambda seen: (503, "", b"")
+    sid = (await trunkline.send(MediaUrl="https://pictures.example.com/cat.png")).json["sid"]
+    await trunkline.run_for(300)
+    message = await trunkline.message(sid)
+    assert (message["status"], message["error_code"]) == ("failed", 11200)
+    assert len(trunkline.receiver.seen) == 4
+
+
+async def test_a_text_to_nobody_is_not_stored(trunkline: Trunkline) -> None:
+    """A number that nobody holds receives nothing."""
+    await trunkline.app.network.send_from(PHONE, "+14155550123", body="anyone?")
+    await trunkline.run_for(5)
+    assert await messages(trunkline) == []
