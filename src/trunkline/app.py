@@ -21,11 +21,14 @@ from sqlalchemy.exc import DatabaseError
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from trunkline.admin.app import PREFIX, admin_app
 from trunkline.api.resources import RESOURCES
 from trunkline.api.server import ApiServer
 from trunkline.carriers.simulated import SimulatedCarrier
 from trunkline.config import Config
 from trunkline.connecting import reachable
+from trunkline.console.app import console_app
+from trunkline.console.gate import loopback_hosts
 from trunkline.datadir import Credentials, StartedFacts, write_credentials
 from trunkline.dispatch.lanes import Connection, Lane
 from trunkline.dispatch.media import MediaWorker
@@ -95,7 +98,16 @@ class App:
         )
         self.use_sender(self.client)
         self._tasks: list[asyncio.Task[None]] = []
-        self.asgi = front_door(ApiServer(self.platform, RESOURCES), {})
+        self.console = console_app(
+            self.platform,
+            self.network,
+            is_loopback=config.is_loopback,
+            allowed_hosts=loopback_hosts(port) if config.is_loopback else frozenset(),
+        )
+        self.asgi = front_door(
+            ApiServer(self.platform, RESOURCES),
+            {"/console": self.console, PREFIX: admin_app(self.platform, self.network)},
+        )
 
     @property
     def facts(self) -> StartedFacts:
@@ -290,8 +302,14 @@ async def _serve(
     await app.start()
     server = Server(_uvicorn_config(app.asgi))
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        # Pages that listen would hold the server up.
+        app.console.close()
+        server.leave()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.leave)
+        loop.add_signal_handler(number, leave)
     server.on_started = lambda: announce(facts)
     try:
         await server.serve(sockets=sockets)

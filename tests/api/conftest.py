@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import Trunkline
+
+from tests.harness import Trunkline
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from harness import Response, Trunkline
+from tests.harness import Response, Trunkline
 
 ACCOUNTS = "/2010-04-01/Accounts.json"
 

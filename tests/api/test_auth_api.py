@@ -4,8 +4,8 @@ import base64
 from typing import Any
 
 import pytest
-from harness import Response, Trunkline
 
+from tests.harness import Response, Trunkline
 from trunkline.api.auth import authenticate, parse_basic
 
 STRANGER = "AC" + "0" * 32

@@ -7,12 +7,12 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
-from harness import PORT, Response, Trunkline, call_asgi
 from markupsafe import escape
 
+from tests.harness import PORT, Response, Trunkline, call_asgi
 from trunkline.console.app import Console, console_app
 from trunkline.console.gate import loopback_hosts
 from trunkline.console.live import NEWS_MAX, SUBSCRIBERS_MAX
@@ -45,6 +45,8 @@ class Browser:
         """Make one request; underscores in header names are hyphens."""
         sent = {"host": HOST} | {k.replace("_", "-"): v for k, v in headers.items()}
         given = {name: value for name, value in sent.items() if value}
+        place, mark, query = path.partition("?")
+        path = unquote(place) + mark + query
         return await call_asgi(self.console, method, f"/console{path}", headers=given, body=body)
 
     async def read(self, path: str, **headers: str) -> str:

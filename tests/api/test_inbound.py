@@ -4,9 +4,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from harness import Script, Seen, Trunkline
 from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
+
+from tests.harness import Script, Seen, Trunkline
 
 APP = "https://app.example.com/sms"
 PHONE = "+15558675310"
@@ -79,7 +80,7 @@ async def test_an_inbound_text_is_told_and_answered(trunkline: Trunkline) -> Non
     reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")
     assert (reply["body"], reply["status"]) == ("Thanks <you> & all", "delivered")
     (shown,) = await trunkline.app.network.inbox(PHONE)
-    assert "".join(shown.segments) == "Thanks <you> & all"
+    assert shown.body == "Thanks <you> & all"
     assert (inbound["status"], inbound["error_code"]) == ("received", None)
 
 
@@ -101,7 +102,7 @@ async def test_plain_text_is_sent_back(trunkline: Trunkline) -> None:
     trunkline.receiver.script = lambda seen: (200, "text/plain; charset=utf-8", "Grüße".encode())
     await speak(trunkline)
     (shown,) = await trunkline.app.network.inbox(PHONE)
-    assert "".join(shown.segments) == "Grüße"
+    assert shown.body == "Grüße"
 
 
 async def test_html_is_read_as_twiml(trunkline: Trunkline) -> None:
@@ -111,7 +112,7 @@ async def test_html_is_read_as_twiml(trunkline: Trunkline) -> None:
     trunkline.receiver.script = lambda seen: (200, "text/html; charset=utf-8", answer)
     await speak(trunkline)
     (shown,) = await trunkline.app.network.inbox(PHONE)
-    assert "".join(shown.segments) == "ok"
+    assert shown.body == "ok"
 
 
 async def test_a_reply_has_callbacks_of_its_own(trunkline: Trunkline) -> None:
@@ -137,7 +138,7 @@ async def test_redirects_lead_on(trunkline: Trunkline) -> None:
     await speak(trunkline)
     assert [s.method for s in trunkline.receiver.seen] == ["POST", "GET"]
     shown = await trunkline.app.network.inbox(PHONE)
-    assert ["".join(t.segments) for t in shown] == ["one", "two"]
+    assert [t.body for t in shown] == ["one", "two"]
 
 
 async def test_an_action_takes_over(trunkline: Trunkline) -> None:
@@ -149,7 +150,7 @@ async def test_an_action_takes_over(trunkline: Trunkline) -> None:
     )
     await speak(trunkline)
     shown = await trunkline.app.network.inbox(PHONE)
-    assert ["".join(t.segments) for t in shown] == ["one", "two"]
+    assert [t.body for t in shown] == ["one", "two"]
     then = trunkline.receiver.seen[-1].form
     reply = next(m for m in await messages(trunkline) if m["body"] == "one")
     assert (then["MessageSid"], then["MessageStatus"]) == (reply["sid"], "queued")
@@ -210,7 +211,7 @@ async def test_the_fallback_is_asked_when_the_first_fails(trunkline: Trunkline) 
     assert (second.form["ErrorCode"], second.form["ErrorUrl"]) == ("11200", APP)
     assert second.form["MessageSid"] == first.form["MessageSid"]
     (shown,) = await trunkline.app.network.inbox(PHONE)
-    assert "".join(shown.segments) == "sorry"
+    assert shown.body == "sorry"
 
 
 async def test_a_receiver_that_comes_back_is_told(trunkline: Trunkline) -> None:
@@ -223,7 +224,7 @@ async def test_a_receiver_that_comes_back_is_told(trunkline: Trunkline) -> None:
     tokens = {s.headers["I-Twilio-Idempotency-Token"] for s in trunkline.receiver.seen}
     assert (len(trunkline.receiver.seen), len(tokens)) == (3, 1)
     (shown,) = await trunkline.app.network.inbox(PHONE)
-    assert "".join(shown.segments) == "back"
+    assert shown.body == "back"
     inbound = next(m for m in await messages(trunkline) if m["direction"] == "inbound")
     assert inbound["error_code"] is None
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from harness import Seen, Trunkline
+
+from tests.harness import Seen, Trunkline
 
 PICTURE = "https://app.example.com/cat.png"
 BYTES = b"\x89PNG\r\n\x1a\n" + bytes(64)

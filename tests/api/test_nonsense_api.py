@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from harness import Response, Trunkline, call_asgi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.harness import Response, Trunkline, call_asgi
 from trunkline.api.resource import Route
 from trunkline.api.resources import RESOURCES
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from harness import Response, Trunkline
+
+from tests.harness import Response, Trunkline
 
 NUMBER = "+12125550123"
 

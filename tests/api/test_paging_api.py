@@ -4,10 +4,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from harness import Trunkline
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
+
+from tests.harness import Trunkline
 
 COUNT = 5
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from harness import Response, Trunkline
 
+from tests.harness import Response, Trunkline
 from trunkline.api.forms import BODY_BYTES_MAX, FIELDS_MAX
 from trunkline.api.resource import Call, Op
 from trunkline.api.resources.accounts import ACCOUNTS

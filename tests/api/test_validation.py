@@ -1,7 +1,8 @@
 """What a message request is refused for, and in which order."""
 
 import pytest
-from harness import Trunkline
+
+from tests.harness import Trunkline
 
 OURS = "+14155550100"
 TO = "+15558675310"
