@@ -36,6 +36,7 @@ from trunkline.dispatch.webhooks import WebhookWorker
 from trunkline.dispatch.worker import Worker, run
 from trunkline.domain.account import Account, Capabilities, Number
 from trunkline.domain.address import country_of, national_format
+from trunkline.domain.ids import sid_micros
 from trunkline.domain.pricing import price_list
 from trunkline.flows.directory import Directory
 from trunkline.flows.platform import Bells, Platform, Rules
@@ -44,6 +45,7 @@ from trunkline.network.network import Network
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
+from trunkline.store.messages import newest_sids
 from trunkline.store.outbox import lanes_in_use
 from trunkline.store.records import (
     ACCOUNTS,
@@ -154,6 +156,8 @@ class App:
     def _first_holdings(self) -> Holdings:
         now = self.clock.now()
         with self.store.engine.connect() as db, db.begin():
+            for sid in newest_sids(db):
+                self.chance.resume(sid_micros(sid))
             account = find_unique(db, ACCOUNTS, MAIN)
             if account is not None:
                 numbers = child_records(db, NUMBERS, account.sid, limit=1)

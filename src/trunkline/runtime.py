@@ -84,6 +84,10 @@ class Chance:
             self._last_micros = max(micros(at), self._last_micros + 1)
             return render_sid(prefix, self._last_micros, bits=self._random.getrandbits(RANDOM_BITS))
 
+    def resume(self, after_micros: int) -> None:
+        """Make no SID that is not after *after_micros*: the clock may have been set back."""
+        self._last_micros = max(self._last_micros, after_micros)
+
     def uuid(self) -> str:
         """Return a random UUID."""
         return str(UUID(int=self._random.getrandbits(128), version=4))

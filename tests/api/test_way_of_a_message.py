@@ -162,3 +162,25 @@ async def test_a_suspended_account_sends_nothing_more(trunkline: Trunkline) -> N
     await trunkline.run_for(5)
     message = await trunkline.request("GET", f"{base}/Messages/{sid}.json")
     assert (message.json["status"], message.json["error_code"]) == ("failed", 30002)
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(trunkline: Trunkline) -> None:
+    """What was accepted before is handed over, in the order of acceptance, and called back."""
+    sids = [(await trunkline.send(body=str(n), StatusCallback=CALLBACK)).json["sid"] for n in "12"]
+    trunkline.clock.advance(-7200)
+    sids.append((await trunkline.send(body="3", StatusCallback=CALLBACK)).json["sid"])
+    assert sids == sorted(sids)
+    await trunkline.run_for(5)
+    assert [(await trunkline.message(sid))["status"] for sid in sids] == ["delivered"] * 3
+    assert all(trunkline.receiver.statuses(sid) == ["sent", "delivered"] for sid in sids)
+
+
+async def test_deleting_a_message_keeps_its_webhooks(trunkline: Trunkline) -> None:
+    """A callback that is due is made although the message is gone."""
+    trunkline.receiver.script = lambda seen: (503, "", b"")
+    sid = (await trunkline.send(StatusCallback=CALLBACK)).json["sid"]
+    await trunkline.run_for(2)
+    trunkline.receiver.script = lambda seen: (204, "", b"")
+    assert (await trunkline.request("DELETE", f"{trunkline.base}/Messages/{sid}.json")).status == 204
+    await trunkline.run_for(60)
+    assert trunkline.receiver.statuses(sid)[-2:] == ["sent", "delivered"]

@@ -81,7 +81,7 @@ def trace_view(trace: Trace) -> View:
                 "kind": row.kind,
                 "label": row.label,
                 "url": row.url,
-                "due_at": iso(row.due_at),
+                "due_at": iso(row.next_at),
                 "attempts": row.attempts,
             }
             for row in trace.waiting

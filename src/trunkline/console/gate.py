@@ -64,7 +64,9 @@ class Gate:
             return
         headers = Headers(scope=scope)
         outcome = self._objection(scope["method"], headers) or await self._account(headers)
-        send = _with_security_headers(send)
+        # Files may be kept, but asked about: after an upgrade the old ones must not stay.
+        is_file = scope["path"].startswith(f"{PREFIX}/static/")
+        send = _with_headers(send, caching="no-cache" if is_file else "no-store")
         if isinstance(outcome, Account):
             # Mounted or called directly, the routes below are those behind our prefix.
             inside = {**scope, "root_path": PREFIX, "account": outcome}
@@ -113,14 +115,14 @@ def _forbidden(reason: str) -> Response:
     return PlainTextResponse(reason, status_code=403)
 
 
-def _with_security_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, caching: str) -> Send:
     async def send_safely(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message["headers"])
             for name, value in SECURITY_HEADERS.items():
                 # A medium comes with a stricter policy of its own.
                 headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("Cache-Control", caching)
         await send(message)
 
     return send_safely

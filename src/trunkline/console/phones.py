@@ -52,6 +52,7 @@ async def show_shelf(
         phones=drawn,
         numbers=numbers,
         notice=notice,
+        is_full=len(drawn) == PHONES_MAX,
         drafts=drafts or {},
         test_body=TEST_BODY,
         snippet=python_snippet(visit, PLACEHOLDER, numbers),

@@ -183,7 +183,7 @@ def _waiting(row: CallbackRow) -> Moment:
     tries = f"{row.attempts} {'try' if row.attempts == 1 else 'tries'} so far."
     return Moment(
         key=row.sid,
-        at=row.due_at,
+        at=row.next_at,
         title=f"Webhook “{row.label}” " + ("was given up" if given_up else "is due"),
         tone=BAD if given_up else WAITING,
         note=tries if row.attempts else "",

@@ -88,7 +88,7 @@ ERRORS: dict[int, ErrorKind] = {
     20404: _K("The requested resource {path} was not found", 404),
     20409: _K("Conflict: {reason}", 409),
     20410: _K("The resource {path} is gone", 410),
-    20422: _K("Invalid parameter {name}: {reason}", 422),
+    20422: _K("Invalid parameter {name}: {reason}"),
     20423: _K("Malformed SID: {name}"),
     20426: _K("Upgrade required", 426),
     20429: _K("Too Many Requests", 429),

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 SID = re.compile(r"([A-Z]{2})([0-9a-f]{32})")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Due before any clock: what is to be done at once must not wait when a clock is set back.
+AT_ONCE = EPOCH
 MICROSECOND = timedelta(microseconds=1)
 RANDOM_BITS = 72
 
@@ -25,6 +27,11 @@ def render_sid(prefix: str, at_micros: int, *, bits: int) -> str:
     Time comes first so that new rows go to the end of every index and lists sort by SID.
     """
     return f"{prefix}{at_micros:014x}{bits:018x}"
+
+
+def sid_micros(sid: str) -> int:
+    """Return when a SID was made, in microseconds since 1970."""
+    return int(sid[2:16], 16)
 
 
 def is_sid(text: str, *prefixes: str) -> bool:

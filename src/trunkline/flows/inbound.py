@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from trunkline.carriers.port import Incoming
 from trunkline.domain.account import Account, AccountStatus, Media, Number
 from trunkline.domain.address import country_of
+from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.domain.nanp import region_of
 from trunkline.flows.money import cost, usage_of
@@ -53,7 +54,7 @@ def inbound_callback(
         fallback_method=number.sms_fallback_method,
         parameters=inbound_parameters(platform, message, media),
         token=platform.chance.uuid(),
-        due_at=now,
+        due_at=AT_ONCE,
         created_at=now,
     )
 
@@ -173,5 +174,5 @@ def _fetch(message: Message, incoming: Incoming) -> MediaFetch:
         message_sid=message.sid,
         account_sid=message.account_sid,
         urls=incoming.media,
-        due_at=message.created_at,
+        due_at=AT_ONCE,
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Account
 from trunkline.domain.address import AddressKind
 from trunkline.domain.errors import Refusal
+from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import VALIDITY_SECONDS_MAX, Direction, Message, Status
 from trunkline.domain.sending import (
     Draft,
@@ -108,7 +109,7 @@ def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> N
                 message_sid=draft.message.sid,
                 account_sid=draft.message.account_sid,
                 urls=draft.media_urls,
-                due_at=draft.message.created_at,
+                due_at=AT_ONCE,
             )
             for draft in live
             if draft.media_urls
@@ -124,7 +125,7 @@ def outbox_row(platform: Platform, message: Message) -> OutboxRow:
         lane=lane_of(message, platform.rules.lanes),
         message_sid=message.sid,
         account_sid=message.account_sid,
-        due_at=message.created_at,
+        due_at=AT_ONCE,
         expires_at=message.created_at + timedelta(seconds=message.validity_seconds),
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import CALLED_BACK, Fact, Message, Status, observe
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
@@ -83,7 +84,7 @@ def status_callback(platform: Platform, message: Message) -> CallbackRow | None:
         url=message.status_callback,
         parameters=status_parameters(message),
         token=platform.chance.uuid(),
-        due_at=now,
+        due_at=AT_ONCE,
         created_at=now,
     )
 

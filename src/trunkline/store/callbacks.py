@@ -32,6 +32,11 @@ class CallbackRow:
     created_at: datetime
 
     @property
+    def next_at(self) -> datetime | None:
+        """When it is made next, for people: what is due at once is due since it exists."""
+        return None if self.due_at is None else max(self.due_at, self.created_at)
+
+    @property
     def label(self) -> str:
         """What the webhook tells: the status it reports, or its kind."""
         if self.kind != "status":

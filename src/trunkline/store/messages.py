@@ -5,11 +5,18 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.store.paging import Found, Page, fetch_page
-from trunkline.store.tables import callback_attempts, callbacks, carrier_refs, events, messages
+from trunkline.store.tables import (
+    callback_attempts,
+    callbacks,
+    carrier_refs,
+    events,
+    messages,
+    outbox,
+)
 
 FIELDS = tuple(f.name for f in fields(Message))
 COLUMNS = [messages.c[name] for name in FIELDS]
@@ -105,10 +112,19 @@ def page_messages(
 
 
 def delete_message(db: Connection, account_sid: str, sid: str) -> None:
-    """Remove a message with its trace, its references and its finished webhooks."""
+    """Remove a message with its trace and its references; webhooks that are due are still made."""
     db.execute(delete(messages).where(messages.c.account_sid == account_sid, messages.c.sid == sid))
-    for table in (events, carrier_refs, callback_attempts, callbacks):
+    for table in (events, carrier_refs, callback_attempts):
         db.execute(delete(table).where(table.c.message_sid == sid))
+    parked = (callbacks.c.message_sid == sid) & callbacks.c.due_at.is_(None)
+    db.execute(delete(callbacks).where(parked))
+
+
+def newest_sids(db: Connection) -> list[str]:
+    """Return the greatest SIDs of what is ordered by them; cheap however many rows there are."""
+    columns = (callbacks.c.sid, events.c.sid, outbox.c.message_sid)
+    queries = [select(func.max(column)) for column in columns]
+    return [sid for query in queries if (sid := db.execute(query).scalar())]
 
 
 def insert_events(db: Connection, batch: Sequence[Event]) -> None:

@@ -15,7 +15,6 @@ const listeners = [];
 let stream = null;
 let timer = 0;
 let lastLook = 0;
-let wasOpen = false;
 
 /** Call back with (topic, sid) whenever something changes, and with ("reload", "") for everything. */
 export function onNews(listener) {
@@ -37,10 +36,10 @@ export function refresh(topic, sid) {
 async function look() {
   const regions = [...stale].filter((region) => region.isConnected);
   stale.clear();
-  const sources = Map.groupBy
-    ? Map.groupBy(regions, source)
-    : regions.reduce((all, r) => all.set(source(r), [...(all.get(source(r)) ?? []), r]), new Map());
-  await Promise.allSettled([...sources].map(([address, some]) => renew(address, some)));
+  const sources = [...new Set(regions.map(source))];
+  await Promise.allSettled(
+    sources.map((address) => renew(address, regions.filter((region) => source(region) === address))),
+  );
   lastLook = Date.now();
   timer = 0;
   if (stale.size) refresh("none", "");
@@ -73,8 +72,8 @@ function open() {
   stream = new EventSource("/console/events");
   stream.addEventListener("open", () => {
     tell("on", "Live");
-    if (wasOpen) hear("reload", "");
-    wasOpen = true;
+    // Something may have changed since the server made this page, or since the last stream ended.
+    hear("reload", "");
   });
   stream.addEventListener("news", (event) => {
     for (const [topic, sid] of JSON.parse(event.data)) hear(topic, sid);
@@ -93,7 +92,8 @@ function close() {
 
 function reopen() {
   close();
-  if (!document.hidden) open();
+  if (document.hidden) tell("off", "Paused");
+  else open();
 }
 
 // A browser opens six connections to one host; tabs in the background must not use them up.

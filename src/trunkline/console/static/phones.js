@@ -99,7 +99,7 @@ document.addEventListener("click", (event) => {
 });
 
 onNews((topic, sid) => {
-  if (topic === "handset") addPhone(sid);
+  if (topic === "handset" || topic === "reload") addPhone(sid);
 });
 
 document.querySelectorAll(".thread").forEach(toEnd);

@@ -1,0 +1,1 @@
+"""Measurements of Trunkline; results are JSON."""

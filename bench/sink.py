@@ -1,0 +1,113 @@
+"""The sink: takes status callbacks and notes when each message was reported delivered."""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+import uvloop
+
+from bench.wire import Splitter
+
+STOP = -1
+REPORT = 0
+_ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_NUMBER = re.compile(rb"[?&]n=([0-9]+)")
+_STATUS = re.compile(rb"(?:^|&)MessageStatus=([a-z]+)")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has come in; times are of the monotonic clock that all processes share."""
+
+    delivered_at: dict[int, float] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    unknown: int = 0
+    cpu_seconds: float = 0.0
+
+
+class _Sink:
+    """The tally of one run, and the pipe to who wants to know it.
+
+    A number in the pipe begins a run of so many messages; it is acknowledged, and answered with the
+    tally when all are delivered. REPORT asks for the tally as it is, STOP ends the sink.
+    """
+
+    def __init__(self, control: Connection, stopped: asyncio.Event) -> None:
+        self._control = control
+        self._stopped = stopped
+        self._tally = Tally()
+        self._expected = 0
+        self._seen: set[tuple[int, str]] = set()
+        self._cpu_before = 0.0
+
+    def obey(self) -> None:
+        """Do what the pipe says."""
+        order: int = self._control.recv()
+        if order == STOP:
+            self._stopped.set()
+        elif order == REPORT:
+            self._report()
+        else:
+            self._tally, self._expected = Tally(), order
+            self._seen.clear()
+            self._cpu_before = time.process_time()
+            self._control.send("begun")
+
+    def take(self, head: bytes, body: bytes) -> None:
+        """Count one callback."""
+        number, status = _NUMBER.search(head.partition(b"\r\n")[0]), _STATUS.search(body)
+        if number is None or status is None:
+            self._tally.unknown += 1
+            return
+        key = int(number[1]), status[1].decode()
+        self._tally.statuses[key[1]] += 1
+        if key in self._seen:
+            self._tally.repeated += 1
+            return
+        self._seen.add(key)
+        if key[1] == "delivered":
+            self._tally.delivered_at[key[0]] = time.monotonic()
+            if len(self._tally.delivered_at) == self._expected:
+                self._report()
+
+    def _report(self) -> None:
+        self._tally.cpu_seconds = time.process_time() - self._cpu_before
+        self._control.send(self._tally)
+
+
+class _Protocol(asyncio.Protocol):
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+        self._splitter = Splitter()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for head, body in self._splitter.feed(data):
+            # Answered first: what follows is the benchmark's own work.
+            self._transport.write(_ANSWER)
+            self._sink.take(head, body)
+
+
+def serve(control: Connection) -> None:
+    """Tell the port through the pipe, then serve until told to stop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(control))
+
+
+async def _serve(control: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    sink = _Sink(control, stopped)
+    server = await loop.create_server(lambda: _Protocol(sink), "127.0.0.1", 0, backlog=512)
+    control.send(server.sockets[0].getsockname()[1])
+    loop.add_reader(control.fileno(), sink.obey)
+    await stopped.wait()
+    loop.remove_reader(control.fileno())
+    server.close()

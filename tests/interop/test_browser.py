@@ -1,0 +1,260 @@
+"""The console in a real browser, beside the official client and a web application that answers."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+import uvicorn
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from trunkline.app import App
+from trunkline.config import Config
+from trunkline.connecting import connect
+from trunkline.domain.message import Status
+from trunkline.flows import messages
+from trunkline.runtime import Chance, SystemClock
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ADA = "+15558675310"
+HIDE = """(is_hidden) => {
+  Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+NARROW = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running Trunkline and the program that its number's texts go to."""
+
+    app: App
+    url: str
+    application_url: str
+
+    async def send(self, body: str, to: str = ADA) -> str:
+        """Send a text with the official client and return its SID."""
+        facts = self.app.facts
+        client = connect(
+            account_sid=facts.account_sid, auth_token=facts.auth_token, base_url=facts.base_url
+        )
+        message = await asyncio.to_thread(
+            client.messages.create, to=to, from_=facts.phone_number, body=body
+        )
+        return str(message.sid)
+
+
+async def answer(request: web.Request) -> web.Response:
+    """Reply to a text as an application does."""
+    form = await request.post()
+    said = escape(str(form["Body"]))
+    reply = f"<Response><Message>You said: {said}</Message></Response>"
+    return web.Response(text=reply, content_type="text/xml")
+
+
+@pytest.fixture
+async def application_url() -> AsyncIterator[str]:
+    """Yield the address of a web application."""
+    application = web.Application()
+    application.router.add_post("/sms", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    yield f"http://{host}:{port}/sms"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def site(tmp_path: Path, application_url: str) -> AsyncIterator[Site]:
+    """Yield a Trunkline that runs as `trunkline up` runs it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        config = Config.model_validate({"data_dir": tmp_path, "delivery_delay_seconds": 0.05})
+        app = App(config, clock=SystemClock(), chance=Chance(7), port=port)
+        await app.start()
+        server = uvicorn.Server(uvicorn.Config(app.asgi, lifespan="off", log_config=None))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        yield Site(app, f"http://127.0.0.1:{port}/console", application_url)
+        app.console.close()
+        server.should_exit = True
+        await serving
+        await app.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Yield Chromium."""
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        await chromium.close()
+
+
+Open = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+async def open_page(site: Site, browser: Browser) -> AsyncIterator[Open]:
+    """Return what opens pages; in the end none of them may have complained."""
+    complaints: list[str] = []
+
+    async def open_it(path: str = "/", **options: object) -> Page:
+        context = await browser.new_context(**options)
+        page = await context.new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        await page.goto(site.url + path)
+        return page
+
+    yield open_it
+    assert complaints == []
+
+
+async def test_a_newcomers_first_minutes(site: Site, open_page: Open) -> None:
+    """A text of the official client appears by itself; the answer goes to a webhook and back."""
+    page = await open_page("/connect")
+    await page.get_by_label("Webhook for inbound texts").fill(site.application_url)
+    await page.get_by_role("button", name="Save").click()
+    await page.wait_for_url("**/connect#numbers")
+    await page.goto(site.url + "/")
+    await expect(page.get_by_text("No phone yet")).to_be_visible()
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await site.send("Hello, Ada 🌿")
+    phone = page.locator(f'[data-phone="{ADA}"]')
+    await expect(phone.get_by_text("Hello, Ada 🌿")).to_be_visible()
+    await expect(phone.get_by_text("UCS-2 · 1 segment")).to_be_visible()
+    await expect(page.get_by_text("No phone yet")).to_be_hidden()
+    writing = phone.get_by_role("textbox", name="Text", exact=True)
+    await writing.fill("Hi & <bye>")
+    await expect(phone.get_by_text("GSM-7 · 1 segment · 150 left")).to_be_visible()
+    await writing.press("Enter")
+    await expect(phone.get_by_text("You said: Hi & <bye>")).to_be_visible()
+    await expect(phone.locator(".is-out .tick.is-arrived")).to_be_visible()
+    await expect(writing).to_have_value("")
+
+
+async def test_what_is_being_typed_survives_what_arrives(site: Site, open_page: Open) -> None:
+    """A draft, its caret and the chosen options stay; the conversation follows its end."""
+    await site.send("first")
+    page = await open_page()
+    phone = page.locator(f'[data-phone="{ADA}"]')
+    writing = phone.get_by_role("textbox", name="Text", exact=True)
+    await writing.fill("half a sentence")
+    for number in range(12):
+        await site.send(f"text {number}")
+    await expect(phone.get_by_text("text 11", exact=True)).to_be_in_viewport()
+    await expect(writing).to_have_value("half a sentence")
+    await expect(writing).to_be_focused()
+
+
+async def test_a_phone_is_used_by_the_keyboard_alone(site: Site, open_page: Open) -> None:
+    """New phone, test text, options that Escape closes, and STOP."""
+    page = await open_page()
+    await page.get_by_role("button", name="New phone").press("Enter")
+    await page.wait_for_url("**/console/#+1555*")
+    phone = page.locator("[data-phone]")
+    await phone.get_by_role("button", name="Send a test text").first.press("Enter")
+    await expect(phone.get_by_text("Hello from Trunkline 👋")).to_be_visible()
+    options = phone.locator("summary", has=page.locator("svg")).first
+    await options.press("Enter")
+    await expect(phone.get_by_label("What happens to texts")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(phone.get_by_label("What happens to texts")).to_be_hidden()
+    await expect(options).to_be_focused()
+    await phone.get_by_role("button", name="STOP").press("Enter")
+    await expect(phone.locator(".is-out .bubble")).to_have_text("STOP")
+
+
+async def test_the_log_is_live(site: Site, open_page: Open) -> None:
+    """New rows stand on top, statuses change in place, a trace grows while it is read."""
+    await site.send("first")
+    page = await open_page("/messages")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await site.send("second", to="+15555530003")
+    first_row = page.locator("#rows tr").first
+    await expect(first_row).to_contain_text("second")
+    await expect(first_row).to_contain_text("undelivered")
+    await expect(first_row).to_contain_text("30003")
+    await first_row.get_by_role("link").first.click()
+    await expect(page.get_by_text("30003 Unreachable destination handset").first).to_be_visible()
+
+
+async def test_the_stream_comes_back_after_a_pause(site: Site, open_page: Open) -> None:
+    """A page that missed something looks again when it hears from us again."""
+    await site.send("first")
+    page = await open_page()
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await page.evaluate(HIDE, True)
+    await expect(page.get_by_text("Paused")).to_be_visible()
+    await site.send("while it was away")
+    await page.evaluate(HIDE, False)
+    await expect(page.get_by_text("while it was away")).to_be_visible()
+
+
+async def test_without_scripts_texts_are_read_and_sent(site: Site, open_page: Open) -> None:
+    """Forms and links are enough."""
+    await site.send("hello")
+    await site.app.network.send_from(ADA, site.app.facts.phone_number, body="earlier")
+    page = await open_page(java_script_enabled=False)
+    phone = page.locator(f'[data-phone="{ADA}"]')
+    await expect(phone.get_by_text("earlier")).to_be_visible()
+    await phone.get_by_role("textbox", name="Text", exact=True).fill("sent by a plain form")
+    await phone.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator(".bubble", has_text="sent by a plain form")).to_be_visible()
+    await page.get_by_role("link", name="Messages").click()
+    await expect(page.get_by_role("cell", name="sent by a plain form")).to_be_visible()
+
+
+async def test_hostile_text_is_only_text(site: Site, open_page: Open) -> None:
+    """Nothing of it runs or loads, on any page."""
+    hostile = "<script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)>"
+    await site.app.network.add_handset(ADA, "<b onclick=alert(3)>Ada</b>")
+    await site.app.network.send_from(
+        ADA, site.app.facts.phone_number, body=hostile, media=("https://evil.example/cat.png",)
+    )
+    sid = await site.send(hostile)
+    for path in ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}"):
+        page = await open_page(path)
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        await page.reload()
+        await expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
+        assert [url for url in asked if "evil" in url] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_fit_a_narrow_screen(site: Site, open_page: Open, scheme: str) -> None:
+    """No page scrolls sideways at 390 pixels."""
+    sid = await site.send("https://example.com/" + "a" * 120)
+    await expect_delivered(site, sid)
+    for path in ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}", "/connect"):
+        page = await open_page(path, viewport=NARROW, color_scheme=scheme)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+
+
+async def expect_delivered(site: Site, sid: str) -> None:
+    """Wait until a message is delivered."""
+    with site.app.platform.feed.subscribe() as news:
+        async with asyncio.timeout(10):
+            while await status_of(site, sid) is not Status.DELIVERED:
+                await news.get()
+
+
+async def status_of(site: Site, sid: str) -> Status | None:
+    message = await messages.find(site.app.platform, site.app.facts.account_sid, sid)
+    return None if message is None else message.status
