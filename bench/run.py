@@ -46,20 +46,20 @@ class Bench:
     messages: int
     connections: int
 
-    def send(self, server: Server, count: int) -> Sent:
-        """Post *count* messages; fail if one of them is not accepted."""
-        requests = render_requests(server, count, sink_port=self.sink_port)
+    def send(self, server: Server, numbers: range) -> Sent:
+        """Post a message for each of *numbers*; fail if one of them is not accepted."""
+        requests = render_requests(server, numbers, sink_port=self.sink_port)
         sent = self.pool.submit(
             send_all, server.port, requests, connections=self.connections
         ).result()
-        if sent.statuses != {"201": count}:
+        if sent.statuses != {"201": len(numbers)}:
             raise RuntimeError(f"not everything was accepted: {dict(sent.statuses)}")
         return sent
 
-    def expect(self, count: int) -> None:
+    def expect(self, numbers: range) -> None:
         """Let the sink begin to count."""
-        self.sink.send(count)
-        assert self.sink.recv() == "begun"
+        self.sink.send(numbers)
+        assert self.sink.recv() == numbers
 
     def tally(self) -> Tally:
         """Return what the sink has counted, once everything is delivered or time is up."""
@@ -69,7 +69,7 @@ class Bench:
         return tally
 
 
-def render_requests(server: Server, count: int, *, sink_port: int) -> list[bytes]:
+def render_requests(server: Server, numbers: range, *, sink_port: int) -> list[bytes]:
     """Return requests for texts to many handsets, each with a callback URL of its own."""
     pair = base64.b64encode(f"{server.account_sid}:{server.auth_token}".encode()).decode()
     head = (
@@ -78,7 +78,7 @@ def render_requests(server: Server, count: int, *, sink_port: int) -> list[bytes
         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
     )
     requests = []
-    for number in range(count):
+    for number in numbers:
         form = {
             "To": f"+1202555{number % 10_000:04}",
             "From": server.sender,
@@ -93,8 +93,8 @@ def render_requests(server: Server, count: int, *, sink_port: int) -> list[bytes
 def measure_ceiling(bench: Bench) -> Row:
     """Return what the bare HTTP server does."""
     with running_ceiling() as server:
-        bench.send(server, WARM_UP)
-        sent = bench.send(server, bench.messages * CEILING_FACTOR)
+        bench.send(server, range(WARM_UP))
+        sent = bench.send(server, range(bench.messages * CEILING_FACTOR))
     return {"answered_per_second": round(len(sent.sent_at) / sent.seconds)} | _quantiles(
         "answer_ms", sent.answer_seconds
     )
@@ -102,13 +102,15 @@ def measure_ceiling(bench: Bench) -> Row:
 
 def measure_trunkline(bench: Bench, data_dir: Path) -> Row:
     """Return what Trunkline does, from the request to the callback that says delivered."""
+    numbers = range(bench.messages)
+    warm_up = range(bench.messages, bench.messages + WARM_UP)
     with running_trunkline(data_dir) as server:
-        bench.expect(WARM_UP)
-        bench.send(server, WARM_UP)
+        bench.expect(warm_up)
+        bench.send(server, warm_up)
         bench.tally()
         cpu_before = server.cpu_seconds()
-        bench.expect(bench.messages)
-        sent = bench.send(server, bench.messages)
+        bench.expect(numbers)
+        sent = bench.send(server, numbers)
         tally = bench.tally()
         cpu_seconds = server.cpu_seconds() - cpu_before
         peak_megabytes = server.peak_megabytes()

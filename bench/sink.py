@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from typing import cast
 
 import uvloop
 
 from bench.wire import Splitter
 
-STOP = -1
-REPORT = 0
+STOP = "stop"
+REPORT = "report"
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _NUMBER = re.compile(rb"[?&]n=([0-9]+)")
 _STATUS = re.compile(rb"(?:^|&)MessageStatus=([a-z]+)")
@@ -20,7 +21,10 @@ _STATUS = re.compile(rb"(?:^|&)MessageStatus=([a-z]+)")
 
 @dataclass(slots=True)
 class Tally:
-    """What has come in; times are of the monotonic clock that all processes share."""
+    """What has come in; times are of the monotonic clock that all processes share.
+
+    Unknown are callbacks for messages of no or of an earlier run.
+    """
 
     delivered_at: dict[int, float] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -32,35 +36,35 @@ class Tally:
 class _Sink:
     """The tally of one run, and the pipe to who wants to know it.
 
-    A number in the pipe begins a run of so many messages; it is acknowledged, and answered with the
-    tally when all are delivered. REPORT asks for the tally as it is, STOP ends the sink.
+    A range of message numbers in the pipe begins a run; it is acknowledged, and answered with the
+    tally when all of them are delivered. REPORT asks for the tally as it is, STOP ends the sink.
     """
 
     def __init__(self, control: Connection, stopped: asyncio.Event) -> None:
         self._control = control
         self._stopped = stopped
         self._tally = Tally()
-        self._expected = 0
+        self._expected = range(0)
         self._seen: set[tuple[int, str]] = set()
         self._cpu_before = 0.0
 
     def obey(self) -> None:
         """Do what the pipe says."""
-        order: int = self._control.recv()
+        order: range | str = self._control.recv()
         if order == STOP:
             self._stopped.set()
-        elif order == REPORT:
-            self._report()
-        else:
+        elif isinstance(order, range):
             self._tally, self._expected = Tally(), order
             self._seen.clear()
             self._cpu_before = time.process_time()
-            self._control.send("begun")
+            self._control.send(order)
+        else:
+            self._report()
 
     def take(self, head: bytes, body: bytes) -> None:
         """Count one callback."""
         number, status = _NUMBER.search(head.partition(b"\r\n")[0]), _STATUS.search(body)
-        if number is None or status is None:
+        if number is None or status is None or int(number[1]) not in self._expected:
             self._tally.unknown += 1
             return
         key = int(number[1]), status[1].decode()
@@ -71,7 +75,7 @@ class _Sink:
         self._seen.add(key)
         if key[1] == "delivered":
             self._tally.delivered_at[key[0]] = time.monotonic()
-            if len(self._tally.delivered_at) == self._expected:
+            if len(self._tally.delivered_at) == len(self._expected):
                 self._report()
 
     def _report(self) -> None:
@@ -85,8 +89,8 @@ class _Protocol(asyncio.Protocol):
         self._splitter = Splitter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are of no class of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         for head, body in self._splitter.feed(data):

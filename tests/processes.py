@@ -242,7 +242,7 @@ class Receiver:
     Its port is taken from the beginning, but connections are refused until it listens.
     """
 
-    script: Script = lambda seen: (204, "", b"")  # noqa: E731
+    script: Script = lambda seen: (204, "", b"")
     seen: list[Seen] = field(default_factory=list)
 
     def __post_init__(self) -> None:

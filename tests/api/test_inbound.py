@@ -302,3 +302,29 @@ async def test_a_text_to_nobody_is_not_stored(trunkline: Trunkline) -> None:
     await trunkline.app.network.send_from(PHONE, "+14155550123", body="anyone?")
     await trunkline.run_for(5)
     assert await messages(trunkline) == []
+
+
+async def test_texts_and_pictures_share_one_order(trunkline: Trunkline) -> None:
+    """SM… and MM… are listed by age, page by page."""
+    trunkline.receiver.script = lambda seen: (200, "image/png", b"png")
+    sids = []
+    for n in range(6):
+        media = {"MediaUrl": "https://pictures.example.com/cat.png"} if n % 2 else {}
+        sids.append((await trunkline.send(body=str(n), **media)).json["sid"])
+    path, seen = f"{trunkline.base}/Messages.json?PageSize=2", []
+    while path:
+        page = (await trunkline.request("GET", path)).json
+        seen += [m["sid"] for m in page["messages"]]
+        path = page["next_page_uri"]
+    assert seen == sids[::-1]
+
+
+async def test_media_that_are_no_urls_harm_nobody(trunkline: Trunkline) -> None:
+    """A reply with an unusable media URL fails; the worker goes on."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml(
+        "<Response><Message><Body>x</Body><Media>javascript:alert(1)</Media></Message></Response>"
+    )
+    await speak(trunkline)
+    reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")
+    assert (reply["status"], reply["error_code"]) == ("failed", 11100)

@@ -181,6 +181,7 @@ async def test_deleting_a_message_keeps_its_webhooks(trunkline: Trunkline) -> No
     sid = (await trunkline.send(StatusCallback=CALLBACK)).json["sid"]
     await trunkline.run_for(2)
     trunkline.receiver.script = lambda seen: (204, "", b"")
-    assert (await trunkline.request("DELETE", f"{trunkline.base}/Messages/{sid}.json")).status == 204
+    deleted = await trunkline.request("DELETE", f"{trunkline.base}/Messages/{sid}.json")
+    assert deleted.status == 204
     await trunkline.run_for(60)
     assert trunkline.receiver.statuses(sid)[-2:] == ["sent", "delivered"]

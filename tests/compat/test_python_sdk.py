@@ -4,18 +4,17 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from tests.processes import PHONE, Server, close, receiving, running, wait_until
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 import trunkline
+from tests.processes import PHONE, Server, close, receiving, running, wait_until
 
 NOBODY = "SM" + "0" * 32
 PIXEL = bytes.fromhex(

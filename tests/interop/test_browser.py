@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -112,7 +113,7 @@ async def open_page(site: Site, browser: Browser) -> AsyncIterator[Open]:
     """Return what opens pages; in the end none of them may have complained."""
     complaints: list[str] = []
 
-    async def open_it(path: str = "/", **options: object) -> Page:
+    async def open_it(path: str = "/", **options: Any) -> Page:
         context = await browser.new_context(**options)
         page = await context.new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
@@ -132,8 +133,9 @@ async def test_a_newcomers_first_minutes(site: Site, open_page: Open) -> None:
     await page.get_by_role("button", name="Save").click()
     await page.wait_for_url("**/connect#numbers")
     await page.goto(site.url + "/")
+    async with page.expect_response(site.url + "/"):
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await expect(page.get_by_text("No phone yet")).to_be_visible()
-    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await site.send("Hello, Ada 🌿")
     phone = page.locator(f'[data-phone="{ADA}"]')
     await expect(phone.get_by_text("Hello, Ada 🌿")).to_be_visible()
@@ -230,11 +232,17 @@ async def test_hostile_text_is_only_text(site: Site, open_page: Open) -> None:
     sid = await site.send(hostile)
     for path in ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}"):
         page = await open_page(path)
-        asked: list[str] = []
-        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        asked = requests_of(page)
         await page.reload()
         await expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
         assert [url for url in asked if "evil" in url] == []
+
+
+def requests_of(page: Page) -> list[str]:
+    """Return the list that will hold what the page asks for from now on."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,15 +11,14 @@ from trunkline.console.pages import page
 from trunkline.console.timeline import draw_timeline
 from trunkline.console.visit import Visit
 from trunkline.domain.account import Media
-from trunkline.domain.ids import MICROSECOND
-from trunkline.domain.message import Direction, Message
+from trunkline.domain.message import IN_REPLY_TO, Direction, Message
 from trunkline.domain.text import split
 from trunkline.flows import messages
 from trunkline.flows.messages import MessageFilter
 from trunkline.store.paging import Page
 
-RELATED_MAX = 10  # Twilio lets ten replies answer one text (14109).
-ANSWERED_WITHIN = timedelta(minutes=5)  # Webhooks with all their redirects end sooner.
+REPLIES_LOOKED_AT_MAX = 200  # Between one pair of numbers; a text has ten at most (14109).
+ANSWERED_WITHIN = timedelta(hours=2)  # By default a webhook's last retry is 72 minutes later.
 
 
 async def show_message(visit: Visit) -> Response:
@@ -47,24 +46,20 @@ def _attachment(medium: Media) -> Attachment:
 
 async def _related(visit: Visit, message: Message) -> list[Message]:
     """Return the replies to an inbound text, or the text that a reply answers."""
-    if message.direction is Direction.INBOUND:
-        wanted = MessageFilter(
-            sender=message.recipient,
-            recipient=message.sender,
-            direction=Direction.OUTBOUND_REPLY,
-            created_from=message.created_at,
-            created_before=message.created_at + ANSWERED_WITHIN,
-        )
-        size = RELATED_MAX
-    elif message.direction is Direction.OUTBOUND_REPLY:
-        wanted = MessageFilter(
-            sender=message.recipient,
-            recipient=message.sender,
-            direction=Direction.INBOUND,
-            created_before=message.created_at + MICROSECOND,
-        )
-        size = 1
-    else:
+    answered = message.options.get(IN_REPLY_TO)
+    if answered is not None:
+        found = await messages.find(visit.platform, visit.account.sid, answered)
+        return [] if found is None else [found]
+    if message.direction is not Direction.INBOUND:
         return []
-    found = await messages.page(visit.platform, visit.account.sid, wanted, Page(size=size))
-    return found.items[::-1]
+    wanted = MessageFilter(
+        sender=message.recipient,
+        recipient=message.sender,
+        direction=Direction.OUTBOUND_REPLY,
+        created_from=message.created_at,
+        created_before=message.created_at + ANSWERED_WITHIN,
+    )
+    replies = await messages.page(
+        visit.platform, visit.account.sid, wanted, Page(size=REPLIES_LOOKED_AT_MAX)
+    )
+    return [r for r in replies.items[::-1] if r.options.get(IN_REPLY_TO) == message.sid]

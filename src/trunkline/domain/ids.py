@@ -29,6 +29,11 @@ def render_sid(prefix: str, at_micros: int, *, bits: int) -> str:
     return f"{prefix}{at_micros:014x}{bits:018x}"
 
 
+def position_of(sid: str) -> str:
+    """Return the part of a SID that orders: SIDs with several prefixes share one order."""
+    return sid[2:]
+
+
 def sid_micros(sid: str) -> int:
     """Return when a SID was made, in microseconds since 1970."""
     return int(sid[2:16], 16)

@@ -16,6 +16,7 @@ from trunkline.domain.errors import Refusal, delivery_error
 MEDIA_MAX = 10  # Twilio: at most ten MediaUrl values a message (21623).
 VALIDITY_SECONDS_MAX = 36_000  # Twilio's ValidityPeriod: 1 to 36,000, by default the longest.
 PRICE_UNIT = "USD"
+IN_REPLY_TO = "in_reply_to"  # The option of a reply that names the text it answers.
 
 
 class Status(StrEnum):

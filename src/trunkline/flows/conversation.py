@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 from trunkline.domain.account import Account
 from trunkline.domain.address import parse_recipient, parse_sender
 from trunkline.domain.errors import Refusal
-from trunkline.domain.message import Direction, Message, Status
+from trunkline.domain.message import IN_REPLY_TO, Direction, Message, Status
 from trunkline.domain.sending import Draft, Parties
 from trunkline.flows.callbacks import Delivery, call
 from trunkline.flows.messages import find
@@ -195,6 +195,7 @@ class _Talk:
             body=reply.body,
             num_media=len(media),
             status_callback=callback,
+            options={IN_REPLY_TO: self.message.sid},
         )
         if self.guard.is_looping(sender.text, recipient.text, now=message.created_at):
             message = replace(message, status=Status.FAILED, error_code=LOOP)

@@ -28,7 +28,8 @@ from trunkline.store.records import (
     find_unique,
     insert_record,
 )
-from trunkline.webhooks.request import Rendered, parse_target
+from trunkline.webhooks.answer import BAD_URL
+from trunkline.webhooks.request import Rendered, is_webhook_url, parse_target
 from trunkline.webhooks.requester import Requester
 
 MEDIA_BYTES_MAX = 5 * 1024 * 1024  # Twilio: 5 MB for the media of one message together.
@@ -82,6 +83,8 @@ async def _fetch(platform: Platform, fetcher: Requester, row: MediaFetch, *, url
     own = await _own_media(platform, row.account_sid, url)
     if own is not None:
         return Fetched(url, own.content_type, own.digest, own.size)
+    if not is_webhook_url(url):
+        return Fetched(url, error_code=BAD_URL, reason="the URL is not one that can be fetched")
     target = parse_target(url)
     request = Rendered("GET", target.url, {"Accept": "*/*"}, b"")
     answer = await fetcher.send(request, target, size_max=MEDIA_BYTES_MAX)

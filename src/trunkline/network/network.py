@@ -104,7 +104,7 @@ class Network:
         """Let a phone, new or known, send a text; on disk when this returns.
 
         Raises Refusal: 21212 and 21211 for what is no number, 21619 for nothing to send, 21617
-        and 21623 for too much of it.
+        and 21623 for too much of it, 21620 for media without an http(s) URL.
         """
         number, peer = _phone(handset, code=21212), _recipient(to)
         parts = _checked_text(body, media)
@@ -288,6 +288,9 @@ def _checked_text(body: str, media: tuple[str, ...]) -> Segmentation:
         raise Refusal(21617)
     if len(media) > MEDIA_MAX:
         raise Refusal(21623)
+    for url in media:
+        if not url.lower().startswith(("http://", "https://")):
+            raise Refusal(21620, name=url)
     if media:
         return Segmentation(encoding_of(body), (body,), body_length(body))
     return split(body)

@@ -5,8 +5,21 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from trunkline.domain.ids import position_of
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.store.paging import Found, Page, fetch_page
 from trunkline.store.tables import (
@@ -36,7 +49,8 @@ SIDS_MAX = 500  # SQLite binds 32,766 values at most; lists here are batches, fa
 _UPDATE = (
     update(messages)
     .where(
-        messages.c.account_sid == bindparam("b_account_sid"), messages.c.sid == bindparam("b_sid")
+        messages.c.account_sid == bindparam("b_account_sid"),
+        messages.c.position == bindparam("b_position"),
     )
     .values({name: bindparam("b_" + name) for name in CHANGING})
 )
@@ -71,13 +85,13 @@ class Event:
 
 def insert_messages(db: Connection, batch: Sequence[Message]) -> None:
     """Add messages."""
-    db.execute(insert(messages), [{name: getattr(m, name) for name in FIELDS} for m in batch])
+    db.execute(insert(messages), [_values(m) for m in batch])
 
 
 def update_messages(db: Connection, batch: Iterable[Message]) -> None:
     """Store what may change of messages: status, text, price, error and times."""
     rows = [
-        {"b_account_sid": m.account_sid, "b_sid": m.sid}
+        {"b_account_sid": m.account_sid, "b_position": position_of(m.sid)}
         | {"b_" + name: getattr(m, name) for name in CHANGING}
         for m in batch
     ]
@@ -87,7 +101,7 @@ def update_messages(db: Connection, batch: Iterable[Message]) -> None:
 
 def find_message(db: Connection, account_sid: str, sid: str) -> Message | None:
     """Return one message of an account."""
-    query = select(*COLUMNS).where(messages.c.account_sid == account_sid, messages.c.sid == sid)
+    query = select(*COLUMNS).where(_is(account_sid, sid))
     row = db.execute(query).first()
     return None if row is None else _build(row)
 
@@ -97,7 +111,8 @@ def messages_by_sid(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str
     found: dict[str, Message] = {}
     for account_sid, sids in _by_account(keys).items():
         query = select(*COLUMNS).where(
-            messages.c.account_sid == account_sid, messages.c.sid.in_(sids)
+            messages.c.account_sid == account_sid,
+            messages.c.position.in_([position_of(sid) for sid in sids]),
         )
         found |= {row.sid: _build(row) for row in db.execute(query)}
     return found
@@ -108,12 +123,12 @@ def page_messages(
 ) -> Found[Message]:
     """Return one page of an account's messages, newest first."""
     query = _matching(select(*COLUMNS).where(messages.c.account_sid == account_sid), wanted)
-    return fetch_page(db, query, page, sid=messages.c.sid, build=_build)
+    return fetch_page(db, query, page, key=messages.c.position, cursor=position_of, build=_build)
 
 
 def delete_message(db: Connection, account_sid: str, sid: str) -> None:
     """Remove a message with its trace and its references; webhooks that are due are still made."""
-    db.execute(delete(messages).where(messages.c.account_sid == account_sid, messages.c.sid == sid))
+    db.execute(delete(messages).where(_is(account_sid, sid)))
     for table in (events, carrier_refs, callback_attempts):
         db.execute(delete(table).where(table.c.message_sid == sid))
     parked = (callbacks.c.message_sid == sid) & callbacks.c.due_at.is_(None)
@@ -163,6 +178,21 @@ def _matching(query: Select[Any], wanted: MessageFilter) -> Select[Any]:
         else None,
     ]
     return query.where(*[condition for condition in conditions if condition is not None])
+
+
+def _values(message: Message) -> dict[str, Any]:
+    values = {name: getattr(message, name) for name in FIELDS}
+    values["position"] = position_of(message.sid)
+    return values
+
+
+def _is(account_sid: str, sid: str) -> ColumnElement[bool]:
+    # The SID itself as well: with another prefix it is nobody's.
+    return and_(
+        messages.c.account_sid == account_sid,
+        messages.c.position == position_of(sid),
+        messages.c.sid == sid,
+    )
 
 
 def _build(row: Row[Any]) -> Message:

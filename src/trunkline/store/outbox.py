@@ -1,13 +1,14 @@
 """What the lanes have still to hand over, and how the carrier names what it took."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from trunkline.domain.ids import position_of
 from trunkline.store.tables import carrier_refs, outbox
 
 
@@ -37,21 +38,23 @@ class CarrierRef:
     delivered: bool | None = None
 
 
+COLUMNS = [outbox.c[f.name] for f in fields(OutboxRow)]
 _HERE = (outbox.c.lane == bindparam("b_lane")) & (outbox.c.message_sid == bindparam("b_sid"))
 
 
 def insert_outbox(db: Connection, rows: Sequence[OutboxRow]) -> None:
     """Queue messages in their lanes."""
     if rows:
-        db.execute(insert(outbox), [asdict(row) for row in rows])
+        values = [asdict(row) | {"position": position_of(row.message_sid)} for row in rows]
+        db.execute(insert(outbox), values)
 
 
 def load_due(db: Connection, lane: str, now: datetime, *, limit: int) -> list[OutboxRow]:
     """Return the next rows of a lane in sending order. Only the lane's owner calls this."""
     query = (
-        select(outbox)
+        select(*COLUMNS)
         .where(outbox.c.lane == lane, outbox.c.due_at <= now)
-        .order_by(outbox.c.due_at, outbox.c.message_sid)
+        .order_by(outbox.c.due_at, outbox.c.position)
         .limit(limit)
     )
     return [_row(row._mapping) for row in db.execute(query)]

@@ -36,18 +36,22 @@ def fetch_page(
     query: Select[Any],
     page: Page,
     *,
-    sid: Column[str],
+    key: Column[str],
     build: Callable[[Row[Any]], T],
+    cursor: Callable[[str], str] = str,
     where: Callable[[T], bool] | None = None,
 ) -> Found[T]:
-    """Return one page of *query*, ordered by *sid* descending; *where* filters what is built."""
+    """Return one page of *query*, ordered by *key* descending; *where* filters what is built.
+
+    *cursor* makes of a page's SID the key it stands for.
+    """
     backwards = page.before is not None
-    if backwards:
-        query = query.where(sid > page.before).order_by(sid)
+    if page.before is not None:
+        query = query.where(key > cursor(page.before)).order_by(key)
     else:
-        query = query.order_by(sid.desc())
+        query = query.order_by(key.desc())
         if page.after is not None:
-            query = query.where(sid < page.after)
+            query = query.where(key < cursor(page.after))
     query = query.limit(page.size + 1 if where is None else SCAN_MAX)
     items: list[T] = []
     for row in db.execute(query):

@@ -114,7 +114,7 @@ def page_records(
     if parent_sid is not None:
         query = query.where(records.c.parent_sid == parent_sid)
     return fetch_page(
-        db, query, page, sid=records.c.sid, build=lambda row: _build(row, kind), where=where
+        db, query, page, key=records.c.sid, build=lambda row: _build(row, kind), where=where
     )
 
 

@@ -122,6 +122,7 @@ def _engine(path: Path, *, reading: bool) -> Engine:
         f"sqlite:///{path}",
         poolclass=pool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,  # Texts and numbers stay out of the logs of failed statements.
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )

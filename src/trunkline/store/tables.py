@@ -23,6 +23,7 @@ from trunkline.domain.ids import instant, micros
 metadata = MetaData()
 
 SID_LENGTH = 34
+POSITION_LENGTH = 32
 ADDRESS_LENGTH = 128
 
 
@@ -60,11 +61,13 @@ def _sid(name: str, *, key: bool = False, nullable: bool = False) -> Column[str]
     return Column(name, String(SID_LENGTH), primary_key=key, nullable=nullable)
 
 
+# A message's key is the part of its SID that orders it: SM… and MM… are one sequence.
 messages = Table(
     "messages",
     metadata,
     _sid("account_sid", key=True),
-    _sid("sid", key=True),
+    Column("position", String(POSITION_LENGTH), primary_key=True),
+    _sid("sid"),
     Column("direction", String(16), nullable=False),
     Column("status", String(20), nullable=False),
     Column("sender", String(ADDRESS_LENGTH)),
@@ -83,9 +86,9 @@ messages = Table(
     Column("updated_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Column("options", JSON, nullable=False),
-    Index("messages_by_recipient", "account_sid", "recipient", "sid"),
-    Index("messages_by_sender", "account_sid", "sender", "sid"),
-    Index("messages_by_sent_at", "account_sid", "sent_at", "sid"),
+    Index("messages_by_recipient", "account_sid", "recipient", "position"),
+    Index("messages_by_sender", "account_sid", "sender", "position"),
+    Index("messages_by_sent_at", "account_sid", "sent_at", "position"),
 )
 
 # What a lane has still to hand over. Narrow, because its rows live only for moments.
@@ -100,7 +103,8 @@ outbox = Table(
     Column("expires_at", Instant, nullable=False),
     Column("in_doubt", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Index("outbox_due", "lane", "due_at", "message_sid"),
+    Column("position", String(POSITION_LENGTH), nullable=False),
+    Index("outbox_due", "lane", "due_at", "position"),
 )
 
 carrier_refs = Table(

@@ -56,7 +56,7 @@ async function addPhone(number) {
     shelf.prepend(phone);
     phone.querySelectorAll(".thread").forEach(toEnd);
   }
-  document.querySelector("[data-first-phone]")?.remove();
+  if (shelf.children.length) document.querySelector("[data-first-phone]")?.remove();
   arriving.delete(number);
 }
 

@@ -194,6 +194,7 @@ def _messages() -> None:
     op.create_table(
         "messages",
         sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("position", sa.String(length=32), nullable=False),
         sa.Column("sid", sa.String(length=34), nullable=False),
         sa.Column("direction", sa.String(length=16), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
@@ -213,16 +214,16 @@ def _messages() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.Column("options", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("account_sid", "sid"),
+        sa.PrimaryKeyConstraint("account_sid", "position"),
     )
     op.create_index(
-        "messages_by_recipient", "messages", ["account_sid", "recipient", "sid"], unique=False
+        "messages_by_recipient", "messages", ["account_sid", "recipient", "position"], unique=False
     )
     op.create_index(
-        "messages_by_sender", "messages", ["account_sid", "sender", "sid"], unique=False
+        "messages_by_sender", "messages", ["account_sid", "sender", "position"], unique=False
     )
     op.create_index(
-        "messages_by_sent_at", "messages", ["account_sid", "sent_at", "sid"], unique=False
+        "messages_by_sent_at", "messages", ["account_sid", "sent_at", "position"], unique=False
     )
 
 
@@ -236,9 +237,10 @@ def _outbox() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("in_doubt", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("position", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("lane", "message_sid"),
     )
-    op.create_index("outbox_due", "outbox", ["lane", "due_at", "message_sid"], unique=False)
+    op.create_index("outbox_due", "outbox", ["lane", "due_at", "position"], unique=False)
 
 
 def _records() -> None:

@@ -1,0 +1,275 @@
+"""`trunkline up` as its users see it: starting, stopping, and saying in one sentence why it cannot."""
+
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from signal import SIGINT, SIGTERM, Signals
+
+import pytest
+
+from tests.processes import (
+    PHONE,
+    READY,
+    Process,
+    Server,
+    environment,
+    receiving,
+    running,
+    up,
+    wait_until,
+)
+
+SECONDS = 20
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path) as server:
+        yield server
+
+
+def complaint(
+    arguments: list[str], directory: Path, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Return the exit code and the sentence of a start that must fail."""
+    ended = subprocess.run(
+        arguments,
+        cwd=directory,
+        env=environment(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert re.fullmatch(r"Error: [A-Z].*\.", lines[0]), ended.stderr
+    return ended.returncode, lines[0]
+
+
+def first_life(data_dir: Path) -> None:
+    """Let a server make everything that a data directory holds, and end."""
+    process = Process(up(data_dir), data_dir.parent / "first")
+    process.wait_for(READY)
+    assert process.end() == 0, process.stderr
+
+
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_a_signal_ends_it_in_time(server: Server, number: Signals) -> None:
+    """Also with connections that are idle, half-way through a request, or watching events."""
+    there = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
+    host = f"Host: 127.0.0.1:{there[1]}\r\n\r\n".encode()
+    with (
+        socket.create_connection(there, timeout=SECONDS) as idle,
+        socket.create_connection(there) as half,
+        socket.create_connection(there, timeout=SECONDS) as watching,
+    ):
+        idle.sendall(b"GET /health HTTP/1.1\r\n" + host)
+        assert b" 200 " in idle.recv(4096)
+        half.sendall(b"POST /2010-04-01/Accounts.json HTTP/1.1\r\nContent-Length: 9\r\n" + host)
+        watching.sendall(b"GET /console/events HTTP/1.1\r\n" + host)
+        assert b" 200 " in watching.recv(4096)
+        assert server.process.end(number) == 0
+    assert server.process.stderr == ""
+
+
+def test_it_does_not_wait_for_a_webhook(server: Server) -> None:
+    """A receiver that never answers does not hold up the end."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, server.client() as client:
+        silent.settimeout(SECONDS)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        client.messages.create(to=PHONE, from_=server.number, body="x", status_callback=url)
+        asking, _ = silent.accept()
+        with asking:
+            assert server.process.end() == 0
+    assert "Traceback" not in server.process.stderr
+
+
+def test_the_printed_program_sends_a_message(server: Server) -> None:
+    """What is printed at the first start runs as it stands."""
+    printed = server.process.stdout
+    program = printed[printed.index("from twilio") : printed.index("\nThe credentials again")]
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    assert re.fullmatch(r"SM[0-9a-f]{32} queued\n", ran.stdout)
+    wait_until(lambda: server.bodies() == ["Hello from Trunkline"])
+
+
+def test_it_says_where_it_is_and_nothing_secret_the_second_time(server: Server) -> None:
+    """The address is printed at every start, the token only at the first."""
+    first = server.process.stdout
+    assert server.base_url in first
+    assert server.auth_token in first
+    assert server.process.end() == 0
+    server.start()
+    second = server.process.stdout
+    assert server.base_url in second
+    assert f"{server.base_url}/console" in second
+    assert server.auth_token not in second
+    assert server.account_sid in second
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    """Whoever reads it learns which port, and what to do."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        code, text = complaint(up(tmp_path / "data", port=port), tmp_path)
+    assert code == 1
+    assert f"Port {port} " in text
+    assert "--port" in text
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_ours_is_named(tmp_path: Path, host: str) -> None:
+    """A name that nobody knows, or an address of another machine."""
+    code, text = complaint(up(tmp_path / "data", host=host), tmp_path)
+    assert (code, host in text) == (1, True)
+
+
+def file_in_the_way(directory: Path) -> Path:
+    (directory / "file").write_text("x")
+    return directory / "file" / "data"
+
+
+def file_itself(directory: Path) -> Path:
+    (directory / "file").write_text("x")
+    return directory / "file"
+
+
+def nowhere(_: Path) -> Path:
+    return Path("/proc/trunkline")
+
+
+def too_long(directory: Path) -> Path:
+    return directory / ("x" * 300)
+
+
+@pytest.mark.parametrize("place", [file_in_the_way, file_itself, nowhere, too_long])
+def test_a_directory_that_cannot_be_written_is_named(
+    tmp_path: Path, place: Callable[[Path], Path]
+) -> None:
+    """A file in the way, a place where nothing can be made, a name that is too long."""
+    data_dir = place(tmp_path)
+    code, text = complaint(up(data_dir), tmp_path)
+    assert code == 1
+    assert str(data_dir) in text
+
+
+def newer_database(data_dir: Path) -> None:
+    with closing(sqlite3.connect(data_dir / "trunkline.db")) as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.commit()
+
+
+def foreign_database(data_dir: Path) -> None:
+    for path in data_dir.glob("trunkline.db*"):
+        path.unlink()
+    (data_dir / "trunkline.db").write_bytes(b"this is no database" * 1000)
+
+
+def database_is_a_directory(data_dir: Path) -> None:
+    for path in data_dir.glob("trunkline.db*"):
+        path.unlink()
+    (data_dir / "trunkline.db").mkdir()
+
+
+def key_is_lost(data_dir: Path) -> None:
+    (data_dir / "secret.key").unlink()
+
+
+def key_is_damaged(data_dir: Path) -> None:
+    (data_dir / "secret.key").write_bytes(b"short")
+
+
+def key_is_anothers(data_dir: Path) -> None:
+    (data_dir / "secret.key").write_bytes(b"k" * 32)
+
+
+def credentials_are_a_directory(data_dir: Path) -> None:
+    (data_dir / "credentials.json").unlink()
+    (data_dir / "credentials.json").mkdir()
+
+
+def settings_are_garbage(data_dir: Path) -> None:
+    (data_dir / "trunkline.toml").write_text("port = = 7")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "word"),
+    [
+        (newer_database, 1, "newer"),
+        (foreign_database, 1, "database"),
+        (database_is_a_directory, 1, "database"),
+        (key_is_lost, 1, "secret.key"),
+        (key_is_damaged, 1, "secret.key"),
+        (key_is_anothers, 1, "secret.key"),
+        (credentials_are_a_directory, 1, "credentials.json"),
+        (settings_are_garbage, 2, "trunkline.toml"),
+    ],
+)
+def test_a_spoilt_data_directory_is_explained(
+    tmp_path: Path, spoil: Callable[[Path], None], code: int, word: str
+) -> None:
+    """What is wrong is said in one sentence, and nothing of what is there is overwritten."""
+    data_dir = tmp_path / "data"
+    first_life(data_dir)
+    spoil(data_dir)
+    before = {p.name: p.read_bytes() for p in data_dir.iterdir() if p.is_file()}
+    found, text = complaint(up(data_dir), tmp_path)
+    assert (found, word in text) == (code, True), text
+    after = {name: (data_dir / name).read_bytes() for name in before}
+    assert after == before
+
+
+def test_a_second_process_on_the_same_directory_is_refused(server: Server) -> None:
+    """The first one goes on undisturbed."""
+    code, text = complaint(up(server.data_dir), server.data_dir.parent)
+    assert (code, str(server.data_dir) in text) == (1, True)
+    with server.client() as client:
+        assert client.api.v2010.account.fetch().sid == server.account_sid
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("port", "seventy"), ("odds", "deliver=2"), ("base_url", "ftp://x"), ("first_number", "12")],
+)
+def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, setting: str, value: str) -> None:
+    """By its name and value, whether it came as an option or from the environment."""
+    name = f"TRUNKLINE_{setting.upper()}"
+    for arguments, env, origin in (
+        ({setting: value}, {}, f"--{setting.replace('_', '-')}"),
+        ({}, {name: value}, name),
+    ):
+        command = up(tmp_path / "data", **arguments)
+        if env:
+            command = [part for part in command if not part.startswith(f"--{setting}=")]
+        code, text = complaint(command, tmp_path, env)
+        assert (code, origin in text, setting in text) == (2, True, True), text
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_failed_statement_is_logged_without_what_it_held(server: Server) -> None:
+    """A database that breaks under way gives a traceback in the log, but no texts and numbers."""
+    with closing(sqlite3.connect(server.data_dir / "trunkline.db")) as db:
+        db.execute("ALTER TABLE messages RENAME TO elsewhere")
+    with receiving() as receiver, server.client() as client:
+        with pytest.raises(Exception, match="internal server error"):
+            client.messages.create(
+                to=PHONE, from_=server.number, body="a secret", status_callback=receiver.url()
+            )
+        assert receiver.seen == []
+    log = server.process.stderr
+    assert "Traceback" in log
+    assert [word for word in ("a secret", PHONE, server.number) if word in log] == []
