@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from trunkline.store.callbacks import CallbackRow, load_due_callbacks, next_due_
 from trunkline.webhooks.requester import Requester
 
 READY_MAX = 2 * BATCH_MAX  # Rows held in memory; the others wait in the database.
+LOOK_AGAIN = timedelta(seconds=1)
 PER_HOST_MAX = 24  # Below the client's own limit, so that a slow host never queues inside it.
 
 
@@ -29,6 +30,7 @@ class WebhookWorker:
         self._concurrency = concurrency
         self._ready: dict[str, deque[CallbackRow]] = {}
         self._known: set[str] = set()
+        self._ended_meanwhile: set[str] = set()
         self._busy: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bugs: list[BaseException] = []
@@ -41,13 +43,15 @@ class WebhookWorker:
             raise self._bugs.pop()
         started = self._start()
         if len(self._known) - len(self._tasks) < BATCH_MAX:
+            # What ends while we read is still in what we read.
+            self._ended_meanwhile.clear()
             now = self._platform.clock.now()
             limit = READY_MAX + len(self._known)
             rows = await self._platform.store.read(
                 lambda db: load_due_callbacks(db, now, limit=limit)
             )
             for row in rows:
-                if row.sid not in self._known:
+                if row.sid not in self._known and row.sid not in self._ended_meanwhile:
                     self._known.add(row.sid)
                     self._ready.setdefault(urlsplit(row.url).netloc, deque()).append(row)
             started += self._start()
@@ -56,6 +60,9 @@ class WebhookWorker:
     async def next_due(self) -> datetime | None:
         """Return when the next webhook that is not due yet will be."""
         now = self._platform.clock.now()
+        if self._tasks:
+            # Whatever ends rings the bell; meanwhile a look a second is enough.
+            return now + LOOK_AGAIN
         return await self._platform.store.read(lambda db: next_due_callback(db, now))
 
     async def settle(self) -> None:
@@ -104,6 +111,7 @@ class WebhookWorker:
             await self._finish.add(delivery, partial(finish, self._platform))
         finally:
             self._known.discard(row.sid)
+            self._ended_meanwhile.add(row.sid)
             self._busy[host] -= 1
             if not self._busy[host]:
                 del self._busy[host]

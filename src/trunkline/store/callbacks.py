@@ -1,13 +1,14 @@
 """Webhooks that are due, every attempt that was made, and the cookies their receivers set."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from trunkline.store.rows import rows_of
 from trunkline.store.tables import callback_attempts, callbacks, cookies
 
 COOKIE_LIFE = timedelta(hours=4)  # Twilio keeps a pair's cookies for four hours without traffic.
@@ -67,7 +68,7 @@ class AttemptRow:
 def insert_callbacks(db: Connection, rows: Sequence[CallbackRow]) -> None:
     """Queue webhooks."""
     if rows:
-        db.execute(insert(callbacks), [asdict(row) for row in rows])
+        db.execute(insert(callbacks), rows_of(rows))
 
 
 def load_due_callbacks(db: Connection, now: datetime, *, limit: int) -> list[CallbackRow]:
@@ -129,7 +130,7 @@ def callbacks_of(db: Connection, message_sid: str) -> list[CallbackRow]:
 def insert_attempts(db: Connection, rows: Sequence[AttemptRow]) -> None:
     """Keep what was tried."""
     if rows:
-        db.execute(insert(callback_attempts), [asdict(row) for row in rows])
+        db.execute(insert(callback_attempts), rows_of(rows))
 
 
 def attempts_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[AttemptRow]:

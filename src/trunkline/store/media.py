@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from trunkline.store.rows import rows_of
 from trunkline.store.tables import media_fetches
 
 
@@ -64,10 +65,7 @@ _HERE = media_fetches.c.message_sid == bindparam("b_sid")
 def insert_fetches(db: Connection, rows: list[MediaFetch]) -> None:
     """Queue fetches."""
     if rows:
-        values = [
-            {n: getattr(r, n) for n in MediaFetch.__slots__} | {"urls": list(r.urls)} for r in rows
-        ]
-        db.execute(insert(media_fetches), values)
+        db.execute(insert(media_fetches), rows_of(rows))
 
 
 def load_due_fetches(db: Connection, now: datetime, *, limit: int) -> list[MediaFetch]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from trunkline.domain.ids import position_of
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.store.paging import Found, Page, fetch_page
+from trunkline.store.rows import rows_of, values_of
 from trunkline.store.tables import (
     callback_attempts,
     callbacks,
@@ -145,7 +146,7 @@ def newest_sids(db: Connection) -> list[str]:
 def insert_events(db: Connection, batch: Sequence[Event]) -> None:
     """Add to the trace."""
     if batch:
-        db.execute(insert(events), [{f: getattr(e, f) for f in EVENT_FIELDS} for e in batch])
+        db.execute(insert(events), rows_of(batch))
 
 
 def events_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[Event]:
@@ -157,9 +158,6 @@ def events_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[Ev
         .limit(limit)
     )
     return [Event(**row._mapping) for row in db.execute(query)]
-
-
-EVENT_FIELDS = tuple(f.name for f in fields(Event))
 
 
 def _matching(query: Select[Any], wanted: MessageFilter) -> Select[Any]:
@@ -181,9 +179,7 @@ def _matching(query: Select[Any], wanted: MessageFilter) -> Select[Any]:
 
 
 def _values(message: Message) -> dict[str, Any]:
-    values = {name: getattr(message, name) for name in FIELDS}
-    values["position"] = position_of(message.sid)
-    return values
+    return values_of(message) | {"position": position_of(message.sid)}
 
 
 def _is(account_sid: str, sid: str) -> ColumnElement[bool]:

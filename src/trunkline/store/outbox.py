@@ -1,7 +1,7 @@
 """What the lanes have still to hand over, and how the carrier names what it took."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from trunkline.domain.ids import position_of
+from trunkline.store.rows import rows_of, values_of
 from trunkline.store.tables import carrier_refs, outbox
 
 
@@ -45,7 +46,7 @@ _HERE = (outbox.c.lane == bindparam("b_lane")) & (outbox.c.message_sid == bindpa
 def insert_outbox(db: Connection, rows: Sequence[OutboxRow]) -> None:
     """Queue messages in their lanes."""
     if rows:
-        values = [asdict(row) | {"position": position_of(row.message_sid)} for row in rows]
+        values = [values_of(row) | {"position": position_of(row.message_sid)} for row in rows]
         db.execute(insert(outbox), values)
 
 
@@ -101,7 +102,7 @@ def outbox_size(db: Connection) -> int:
 def insert_refs(db: Connection, refs: Sequence[CarrierRef]) -> None:
     """Remember what the carrier calls our segments; the same name again changes nothing."""
     if refs:
-        db.execute(upsert(carrier_refs).on_conflict_do_nothing(), [asdict(ref) for ref in refs])
+        db.execute(upsert(carrier_refs).on_conflict_do_nothing(), rows_of(refs))
 
 
 def find_refs(db: Connection, carrier: str, refs: Iterable[str]) -> dict[str, CarrierRef]:
