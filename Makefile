@@ -45,8 +45,8 @@ bench: setup ## Measure; the result is JSON
 	@$(BIN)/python -m bench.run $(ARGS)
 
 docs: $(BIN)/.dev ## Generate the reference and build the documentation into site/
-	@$(BIN)/python -m trunkline.cli.reference docs/reference
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: $(BIN)/.dev ## Pin requirements again; newer ones: make lock LOCK=--upgrade
 	@$(UV_COMPILE) --group installer -o requirements/pip.txt

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -90,9 +91,7 @@ async def _send_all(port: int, requests: Sequence[bytes], *, connections: int) -
     waiting = iter(enumerate(requests))
     async with asyncio.timeout(ANSWERS_SECONDS_MAX):
         for end in ends:
-            # Bound now: by the time the connection stands, the loop is at another one.
-            await loop.create_connection(
-                lambda end=end: _Connection(waiting, sent, end), "127.0.0.1", port
-            )
+            make = partial(_Connection, waiting, sent, end)
+            await loop.create_connection(make, "127.0.0.1", port)
         await asyncio.gather(*ends)
     return sent

@@ -23,7 +23,7 @@ from bench.load import Sent, send_all
 from bench.servers import DELAY_SECONDS, Server, running_ceiling, running_trunkline
 from bench.sink import REPORT, STOP, Tally, serve
 
-MESSAGES = 5000
+MESSAGES = 3000
 CONNECTIONS = 64
 ROUNDS = 3
 WARM_UP = 300
@@ -151,7 +151,7 @@ def _quantiles(name: str, seconds: Sequence[float]) -> Row:
 
 def medians(rows: Sequence[Row]) -> Row:
     """Return the median of every field."""
-    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    return {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
 
 
 def measure(bench: Bench, directory: Path, *, rounds: int) -> dict[str, object]:

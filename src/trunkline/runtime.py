@@ -15,6 +15,8 @@ from uuid import UUID
 from trunkline.domain.ids import RANDOM_BITS, micros, render_sid
 
 BATCH_MAX = 500  # Measured: beyond a few hundred rows a longer group commit gains little.
+SID_BYTES = RANDOM_BITS // 8
+POOL_BYTES = 500 * SID_BYTES  # The system is asked for randomness once in 500 SIDs, not for each.
 FEED_BACKLOG_MAX = 500  # A browser that falls this far behind reloads instead.
 
 
@@ -76,13 +78,21 @@ class Chance:
         self.seed = seed
         self._random: Random = secrets.SystemRandom() if seed is None else Random(seed)  # noqa: S311 - a seed asks for what can be foreseen
         self._last_micros = 0
+        self._pool = bytearray()
         self._lock = threading.Lock()  # The store's writer makes SIDs too.
 
     def sid(self, prefix: str, at: datetime) -> str:
         """Return a new SID; SIDs of one process never go backwards, even if its clock does."""
         with self._lock:
             self._last_micros = max(micros(at), self._last_micros + 1)
-            return render_sid(prefix, self._last_micros, bits=self._random.getrandbits(RANDOM_BITS))
+            return render_sid(prefix, self._last_micros, bits=self._sid_bits())
+
+    def _sid_bits(self) -> int:
+        if not self._pool:
+            self._pool = bytearray(self._random.randbytes(POOL_BYTES))
+        taken = self._pool[-SID_BYTES:]
+        del self._pool[-SID_BYTES:]
+        return int.from_bytes(taken, "big")
 
     def resume(self, after_micros: int) -> None:
         """Make no SID that is not after *after_micros*: the clock may have been set back."""
@@ -117,6 +127,12 @@ class Bell:
     def also(self, other: "Bell") -> None:
         """Ring *other* whenever this one is rung: each bell wakes one worker."""
         self._others.append(other)
+
+    def take(self) -> bool:
+        """Tell whether it was rung since the last time, for those who look and do not wait."""
+        was_rung = self._event.is_set()
+        self._event.clear()
+        return was_rung
 
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Return when rung or after *seconds*, whichever is first."""
@@ -177,7 +193,10 @@ Item = TypeVar("Item")
 
 
 class Batcher(Generic[Item]):
-    """Gathers single calls into lists while a list is being worked on; quiet traffic goes alone."""
+    """Gathers single calls into lists while a list is being worked on; quiet traffic goes alone.
+
+    A flow that raises must have done nothing: its list is then tried again one by one.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
@@ -194,16 +213,31 @@ class Batcher(Generic[Item]):
     async def _run(self, flow: Callable[[list[Item]], Awaitable[None]]) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            items = [item for item, _ in batch]
-            (trouble,) = await asyncio.gather(flow(items), return_exceptions=True)
-            for _, done in batch:
-                if done.done():
-                    continue
-                if isinstance(trouble, BaseException):
-                    done.set_exception(trouble)
+            trouble = await _trouble(flow, [item for item, _ in batch])
+            for item, done in batch:
+                if trouble is not None and len(batch) > 1:
+                    # Each alone, so that the one that failed fails alone.
+                    _settle(done, await _trouble(flow, [item]))
                 else:
-                    done.set_result(None)
+                    _settle(done, trouble)
         self._running = None
+
+
+async def _trouble(
+    flow: Callable[[list[Item]], Awaitable[None]], items: list[Item]
+) -> BaseException | None:
+    (trouble,) = await asyncio.gather(flow(items), return_exceptions=True)
+    return trouble if isinstance(trouble, BaseException) else None
+
+
+def _settle(done: "asyncio.Future[None]", trouble: BaseException | None) -> None:
+    """Tell a caller how it went; who no longer waits is not told."""
+    if done.done():
+        return
+    if trouble is None:
+        done.set_result(None)
+    else:
+        done.set_exception(trouble)
 
 
 def next_attempt(

@@ -1,0 +1,112 @@
+"""Writes every page, and every part of a page, that follows from the code.
+
+`python docs/generate.py` writes them into this directory. A part of a page stands between
+`<!-- begin NAME -->` and `<!-- end NAME -->`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from trunkline.api import reference as api_reference
+from trunkline.cli import reference as cli_reference
+from trunkline.domain.errors import ERRORS
+from trunkline.domain.message import CALLED_BACK, FINAL, TRANSITIONS, Status
+from trunkline.domain.text import split
+
+DOCS = Path(__file__).parent
+
+_ERRORS_HEAD = """\
+# Errors
+
+Every error that a request is answered with, or that a message ends with. The HTTP status is that of
+an answer; codes that only ever stand on a message or in a trace have one as a formality. Words in
+braces stand for values.
+
+"""
+
+# What the table of segments shows: a name, and how it is made.
+_SAMPLES = (
+    ("160 letters", "a" * 160),
+    ("161 letters", "a" * 161),
+    ("160 letters, one of them €", "a" * 159 + "€"),
+    ("70 letters, one of them ş", "a" * 69 + "ş"),
+    ("71 letters, one of them ş", "a" * 70 + "ş"),
+    ("one family emoji", "👨‍👩‍👧‍👦"),
+    ("60 letters and the family emoji", "a" * 60 + "👨‍👩‍👧‍👦"),
+    ("1,600 letters", "a" * 1600),
+)
+
+
+def render_transitions() -> str:
+    """Return the table of statuses: what becomes of each when something becomes known."""
+    rows = [
+        (
+            f"`{status}`" + (", final" if status in FINAL else ""),
+            "<br>".join(f"`{fact}` → `{after}`" for fact, after in TRANSITIONS[status].items())
+            or "nothing changes it",
+        )
+        for status in Status
+    ]
+    return table(("Status", "What changes it"), rows)
+
+
+def render_called_back() -> str:
+    """Return the list of statuses that applications are told of."""
+    return ", ".join(f"`{status}`" for status in Status if status in CALLED_BACK) + ".\n"
+
+
+def render_segments() -> str:
+    """Return what some texts cost, as the program itself counts it."""
+    rows = []
+    for name, text in _SAMPLES:
+        parts = split(text)
+        rows.append((name, parts.encoding.value, str(parts.units), str(len(parts.segments))))
+    return table(("Text", "Alphabet", "Septets or units", "Segments"), rows)
+
+
+def render_errors() -> str:
+    """Return the page of errors."""
+    rows = (
+        (str(code), str(kind.status), kind.message.replace("!masked", "").replace("|", "\\|"))
+        for code, kind in sorted(ERRORS.items())
+    )
+    return _ERRORS_HEAD + table(("Code", "HTTP", "Text"), rows)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"reference/errors.md": render_errors}
+PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("concepts/statuses.md", "transitions"): render_transitions,
+    ("concepts/statuses.md", "called-back"): render_called_back,
+    ("concepts/segments-and-encoding.md", "segments"): render_segments,
+}
+
+
+def with_part(page: str, name: str, *, text: str) -> str:
+    """Return *page* with *text* as its part of this name; raise ValueError where it has none."""
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"the page has no part {name}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def main() -> None:
+    """Write everything."""
+    cli_reference.main(str(DOCS / "reference"))
+    api_reference.write(DOCS / "reference")
+    for name, render in PAGES.items():
+        (DOCS / name).write_text(render())
+    for (page, part), render in PARTS.items():
+        path = DOCS / page
+        path.write_text(with_part(path.read_text(), part, text=render()))
+
+
+if __name__ == "__main__":
+    main()
