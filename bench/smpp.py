@@ -1,7 +1,7 @@
 """Measures the SMPP package alone, on one core; prints one JSON document.
 
-`python -m bench.smpp` takes a quarter of a minute. Figures are the best of several rounds: whatever else
-the machine does can only make them worse.
+`python -m bench.smpp` takes a quarter of a minute. Figures are the best of several rounds: whatever
+else the machine does can only make them worse.
 """
 
 import json
