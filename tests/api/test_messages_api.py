@@ -101,6 +101,16 @@ async def test_parameters_without_effect_are_taken(trunkline: Trunkline) -> None
     assert created.status == 201
 
 
+async def test_an_empty_media_url_is_no_media(trunkline: Trunkline) -> None:
+    """Forms send the field all the same; beside another one it changes nothing either."""
+    text = await trunkline.send(MediaUrl="")
+    assert (text.status, text.json["num_media"], text.json["sid"][:2]) == (201, "0", "SM")
+    picture = await trunkline.send(MediaUrl=["", PICTURE])
+    assert picture.json["num_media"] == "1"
+    nothing = await trunkline.send(body="", MediaUrl="")
+    assert nothing.json["code"] == 21619
+
+
 async def test_a_body_can_be_emptied_and_a_message_deleted(trunkline: Trunkline) -> None:
     """Once it is on its way no more."""
     sid = (await trunkline.send()).json["sid"]

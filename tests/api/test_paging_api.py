@@ -13,7 +13,7 @@ from tests.harness import Trunkline
 COUNT = 5
 
 
-class InProcess(AsyncHttpClient):
+class InProcess(AsyncHttpClient):  # type: ignore[misc]  # The SDK ships no types.
     """Carries the official client's requests into the program without a socket."""
 
     def __init__(self, trunkline: Trunkline) -> None:

@@ -42,6 +42,18 @@ SDK = {
     "incoming phone number (Mobile)": [f"{NUMBER}.mobile"],
     "incoming phone number (TollFree)": [f"{NUMBER}.toll_free"],
 }
+# How a field must be written in JSON so that the SDK's own type for it is true. A number with a
+# fraction travels as a text.
+WRITTEN = {
+    "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "Dict[str, object]": {"type": "object"},
+}
+# Typed as texts in this SDK alone; Java's, Go's and C#'s read objects.
+OBJECTS = {"capabilities"}
 # Ours: the SDK leaves it to its users to fetch bytes.
 NOT_IN_THE_SDK = {Verb.DOWNLOAD}
 # The SDK asks for pages of lists that have none.
@@ -54,6 +66,7 @@ class Facts:
 
     properties: dict[Verb, set[str]] = field(default_factory=dict)
     parameters: dict[Verb, set[str]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
     enums: dict[str, set[str]] = field(default_factory=dict)
     routes: set[tuple[str, str]] = field(default_factory=set)
 
@@ -73,6 +86,7 @@ def read_module(tree: ast.Module, facts: Facts) -> None:
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     instance = next(c for c in classes if c.name.endswith("Instance"))
     properties = {text for call in calls(instance, "payload.get") for text in first_text(call)}
+    facts.types |= dict(typed_properties(instance))
     for owner in classes:
         path = next((t for t in texts(owner) if t.startswith("/Accounts")), "")
         for verb, method in operations(owner):
@@ -81,6 +95,15 @@ def read_module(tree: ast.Module, facts: Facts) -> None:
             facts.parameters[verb] = sent_names(method) - PAGING
     for inner in (node for node in instance.body if isinstance(node, ast.ClassDef)):
         facts.enums[inner.name] = set(texts(inner))
+
+
+def typed_properties(instance: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield what `self.name: Optional[T] = ...payload.get("wire")...` says: the wire name and T."""
+    for node in ast.walk(instance):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            for call in calls(node.value, "payload.get"):
+                text = ast.unparse(node.annotation).removeprefix("Optional[").removesuffix("]")
+                yield first_text(call)[0], text
 
 
 def operations(owner: ast.ClassDef) -> Iterator[tuple[Verb, ast.FunctionDef]]:
@@ -143,6 +166,9 @@ def test_the_reading_of_the_sdk_reads_something() -> None:
     assert {"To", "MediaUrl", "MessageIntent"} < facts.parameters[Verb.CREATE]
     assert {"DateSent<", "From"} < facts.parameters[Verb.PAGE]
     assert facts.enums["UpdateStatus"] == {"canceled"}
+    assert facts.types["error_code"] == "int"
+    assert facts.types["subresource_uris"] == "Dict[str, object]"
+    assert facts.types["status"] == "'MessageInstance.Status'"
     assert set(facts.parameters) == set(Verb) - NOT_IN_THE_SDK
 
 
@@ -166,6 +192,25 @@ def test_views_hold_what_the_sdk_reads(resource: Resource, route: Route) -> None
         return
     fields = {f.wire for f in fields_of(route.view_type, request=False)}
     assert fields == sdk_facts(resource.name).properties[route.verb]
+
+
+@each_route
+def test_fields_are_written_as_the_sdk_reads_them(resource: Resource, route: Route) -> None:
+    """Texts, numbers and objects each as such; a word is one of those the SDK knows."""
+    if route.verb is Verb.DELETE:
+        return
+    facts = sdk_facts(resource.name)
+    for f in fields_of(route.view_type, request=False):
+        hint = facts.types[f.wire]
+        schema = dict(f.kind.schema)
+        words = set(schema.pop("enum", ()))
+        if f.wire in OBJECTS:
+            assert schema == {"type": "object"}
+        elif "Instance." in hint:
+            assert schema == {"type": "string"}
+            assert words <= facts.enums[hint.rpartition(".")[2].strip("'")], f.wire
+        else:
+            assert WRITTEN[hint].items() <= schema.items(), f.wire
 
 
 @each_route

@@ -118,13 +118,39 @@ def test_a_pattern_stands_somewhere_in_the_number(country, kind, contains, digit
     assert all(re.search(digits, number) for number in found)
 
 
+@pytest.mark.parametrize(
+    ("contains", "whole"),
+    [
+        ("+1415", r"\+1415\d{7}"),
+        ("+1***867", r"\+1\d{3}867\d{4}"),
+        ("2671$", r"\+1\d{6}2671"),
+        ("TAXI$", r"\+1\d{6}8294"),
+        ("+1415*******$", r"\+1415\d{7}"),
+        ("%867%", r"\+1\d*867\d*"),
+        ("+%867%$", r"\+1\d*867\d*"),
+    ],
+)
+def test_a_pattern_can_be_held_to_an_end_of_the_number(contains, whole):
+    found = numbers("US", LOCAL, Criteria(contains=contains))
+    assert len(found) == 50
+    assert all(re.fullmatch(whole, number) for number in found)
+
+
+@pytest.mark.parametrize("contains", ["+44", "+415", "+1415$", "+141551626712$"])
+def test_a_pattern_held_to_an_end_can_contradict_the_plan(contains):
+    assert numbers("US", LOCAL, Criteria(contains=contains)) == []
+
+
 def test_a_whole_number_is_found_once_and_a_contradiction_never():
-    assert numbers("US", LOCAL, Criteria(contains="14155162671")) == ["+14155162671"]
+    for contains in ("14155162671", "+14155162671", "+14155162671$"):
+        assert numbers("US", LOCAL, Criteria(contains=contains)) == ["+14155162671"]
     assert numbers("US", LOCAL, Criteria(contains="4475551234567")) == []
     assert numbers("US", LOCAL, Criteria(contains="415516267", area_code="212")) == []
 
 
-@pytest.mark.parametrize("contains", ["", "1", "1" * 17, "12-34", "12?4", "äöü"])
+@pytest.mark.parametrize(
+    "contains", ["", "1", "1" * 17, "12-34", "12?4", "äöü", "1+2", "12$4", "+", "+$"]
+)
 def test_a_malformed_pattern_is_refused(contains):
     with pytest.raises(Refusal) as refusal:
         numbers("US", LOCAL, Criteria(contains=contains))
@@ -171,6 +197,8 @@ def test_capabilities_filter():
     assert numbers("US", LOCAL, Criteria(fax_enabled=True)) == []
     assert numbers("GB", LOCAL, Criteria(sms_enabled=True)) == []
     assert numbers("GB", LOCAL, Criteria(sms_enabled=False))
+    # To do without is no wish for a number that cannot.
+    assert numbers("US", LOCAL, Criteria(sms_enabled=False, voice_enabled=False))
     assert numbers("GB", MOBILE, Criteria(sms_enabled=True))
 
 

@@ -60,5 +60,8 @@ def test_a_message_is_described_as_it_is_sent() -> None:
     view = DOCUMENT["components"]["schemas"]["MessageView"]
     assert view["properties"]["from"]["type"] == ["string", "null"]
     assert set(view["required"]) == set(view["properties"])
+    assert view["properties"]["date_sent"]["format"] == "date-time-rfc-2822"
+    listed = DOCUMENT["paths"][MESSAGES]["get"]["responses"]["200"]["content"]["application/json"]
+    assert {"messages", "next_page_uri", "page_size"} < set(listed["schema"]["required"])
     filters = [p["name"] for p in DOCUMENT["paths"][MESSAGES]["get"]["parameters"]]
     assert {"DateSent<", "DateSent>", "PageSize", "PageToken"} < set(filters)

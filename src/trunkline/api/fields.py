@@ -39,9 +39,10 @@ class Field:
     def read(self, texts: list[str]) -> Any:
         """Return the value of the texts sent for this field, or refuse.
 
-        Of a field that does not repeat the last counts; an empty text of most kinds is no text.
+        Of a field that does not repeat the last counts; an empty text of most kinds is no text, nor
+        is it one of several: forms send MediaUrl= for no media.
         """
-        if not self.kind.takes_empty:
+        if self.many or not self.kind.takes_empty:
             texts = [text for text in texts if text]
         values = [self._read_one(text) for text in (texts if self.many else texts[-1:])]
         value = tuple(values) if self.many else (values[0] if values else self.default)

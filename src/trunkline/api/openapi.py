@@ -1,23 +1,28 @@
 """The API's own description, OpenAPI 3.1, made from the declarations."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from trunkline.api.answers import Answer, json_answer
 from trunkline.api.fields import Field
+from trunkline.api.paging import PAGE_NUMBER_DIGITS_MAX, TOKEN_PATTERN
 from trunkline.api.resource import Resource, Route, Verb
 from trunkline.api.wire import Level
+from trunkline.store.paging import PAGE_SIZE, PAGE_SIZE_MAX
 
 OPENAPI_PATH = "/openapi.json"
 
 _FORM = "application/x-www-form-urlencoded"
+_URI = {"type": "string"}
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_PAGE_SIZE = {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "default": PAGE_SIZE}
+_PAGE_NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**PAGE_NUMBER_DIGITS_MAX - 1}
 _PAGING = (
-    ("PageSize", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
-    ("Page", {"type": "integer", "minimum": 0}),
-    ("PageToken", {"type": "string"}),
+    ("PageSize", _PAGE_SIZE),
+    ("Page", {**_PAGE_NUMBER, "description": "Counts pages; without a PageToken it is 0."}),
+    ("PageToken", {"type": "string", "pattern": TOKEN_PATTERN}),
 )
 _ERROR: Mapping[str, Any] = {
     "type": "object",
@@ -71,10 +76,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": _responses(route),
     }
     if route.method == "POST" and route.inputs:
-        schema = _object(
-            route.inputs.fields, required=[f for f in route.inputs.fields if f.required]
-        )
-        operation["requestBody"] = {"content": {_FORM: {"schema": schema}}}
+        content = {_FORM: {"schema": _form(route.inputs.fields)}}
+        operation["requestBody"] = {"content": content}
     return operation
 
 
@@ -114,23 +117,42 @@ def _content(route: Route) -> dict[str, Any] | None:
         return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
     view: dict[str, Any] = {"$ref": f"#/components/schemas/{route.view_type.__name__}"}
     if route.verb is Verb.PAGE:
-        rows = {route.resource.list_key: {"type": "array", "items": view}}
-        view = {"type": "object", "properties": rows}
+        around = {"uri": _URI} if route.op.unpaged else route.resource.dialect.envelope_fields
+        view = _closed({route.resource.list_key: {"type": "array", "items": view}, **around})
     return {"application/json": {"schema": view}}
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     views = {r.view_type.__name__: r for r in routes if r.verb not in (Verb.DELETE, Verb.DOWNLOAD)}
+    return {name: _view(route) for name, route in sorted(views.items())}
+
+
+def _view(route: Route) -> dict[str, Any]:
+    """Describe what is sent: always every field, and times as the dialect writes them."""
+    schemas = {field.wire: _schema(field) for field in route.outputs.fields}
+    for schema in schemas.values():
+        if schema.get("format") == "date-time":
+            schema["format"] = route.resource.dialect.time_format
+    return _closed(schemas)
+
+
+def _closed(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe an object that has these members and no others."""
     return {
-        name: _object(route.outputs.fields, required=route.outputs.fields)
-        for name, route in sorted(views.items())
+        "type": "object",
+        "properties": dict(schemas),
+        "required": list(schemas),
+        "additionalProperties": False,
     }
 
 
-def _object(fields: Iterable[Field], *, required: Iterable[Field]) -> dict[str, Any]:
+def _form(fields: Sequence[Field]) -> dict[str, Any]:
+    """Describe what may be sent to us; an empty text is no value of a parameter that must be."""
     schema: dict[str, Any] = {"type": "object", "properties": {f.wire: _schema(f) for f in fields}}
-    if names := [field.wire for field in required]:
-        schema["required"] = names
+    if required := [field.wire for field in fields if field.required]:
+        schema["required"] = required
+        for name in required:
+            schema["properties"][name]["minLength"] = 1
     return schema
 
 

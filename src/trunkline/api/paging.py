@@ -1,14 +1,14 @@
 """Lists in pages: what a caller may ask for, and the two envelopes Twilio wraps a page in."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from trunkline.api.fields import Pairs
 from trunkline.domain.errors import Refusal
-from trunkline.domain.ids import is_sid
+from trunkline.domain.ids import SID, is_sid
 from trunkline.store.paging import PAGE_SIZE, PAGE_SIZE_MAX, Found, Page
 
 PAGE_NUMBER_DIGITS_MAX = 9  # The number only counts pages for the caller's eye.
@@ -17,6 +17,7 @@ _DIGITS = re.compile(rf"[0-9]{{1,{PAGE_NUMBER_DIGITS_MAX}}}")
 _NAMES = {"pagesize": "PageSize", "page": "Page", "pagetoken": "PageToken"}
 # PA: behind this SID. PB: in front of it.
 _FORWARD, _BACK = "PA", "PB"
+TOKEN_PATTERN = f"^(({_FORWARD}|{_BACK}){SID.pattern})?$"
 
 Item = TypeVar("Item")
 
@@ -116,6 +117,42 @@ class Listing:
             return None
         number = max(self.asked.number - 1, 0)
         return self.uri(number=number, token=_BACK + self.found.items[0].sid)
+
+
+_COUNT = {"type": "integer", "minimum": 0}
+_LINK = {"type": "string"}
+_LINK_OR_NONE = {"type": ["string", "null"]}
+
+# What envelope_2010 adds to a list.
+ENVELOPE_2010: Mapping[str, Mapping[str, Any]] = {
+    "end": _COUNT,
+    "first_page_uri": _LINK,
+    "next_page_uri": _LINK_OR_NONE,
+    "page": _COUNT,
+    "page_size": _COUNT,
+    "previous_page_uri": _LINK_OR_NONE,
+    "start": _COUNT,
+    "uri": _LINK,
+}
+# What envelope_v1 adds to a list.
+ENVELOPE_V1: Mapping[str, Mapping[str, Any]] = {
+    "meta": {
+        "type": "object",
+        "required": [
+            *("page", "page_size", "first_page_url", "previous_page_url", "next_page_url"),
+            *("key", "url"),
+        ],
+        "properties": {
+            "page": _COUNT,
+            "page_size": _COUNT,
+            "first_page_url": _LINK,
+            "previous_page_url": _LINK_OR_NONE,
+            "next_page_url": _LINK_OR_NONE,
+            "key": {"type": "string"},
+            "url": _LINK,
+        },
+    }
+}
 
 
 def envelope_2010(listing: Listing) -> dict[str, Any]:

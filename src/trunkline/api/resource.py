@@ -12,7 +12,7 @@ was something to delete, for a list a Found, or a sequence where the list is not
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -21,7 +21,14 @@ from typing import Any, get_type_hints
 from trunkline.api.answers import Answer, Download, json_answer
 from trunkline.api.auth import Actor
 from trunkline.api.fields import Inputs, Outputs, Pairs
-from trunkline.api.paging import Listing, envelope_2010, envelope_v1, parse_asked
+from trunkline.api.paging import (
+    ENVELOPE_2010,
+    ENVELOPE_V1,
+    Listing,
+    envelope_2010,
+    envelope_v1,
+    parse_asked,
+)
 from trunkline.domain.account import Account
 from trunkline.domain.errors import Refusal
 from trunkline.flows.platform import Platform
@@ -80,7 +87,10 @@ class Dialect:
     prefix: str
     suffix: str
     render_time: Callable[[datetime], str]
+    time_format: str  # Its name in OpenAPI.
     envelope: Callable[[Listing], dict[str, Any]]
+    # Left out of the hash by which the description of resources is kept.
+    envelope_fields: Mapping[str, Mapping[str, Any]] = field(hash=False)
 
 
 def rfc_2822(at: datetime) -> str:
@@ -101,14 +111,22 @@ V2010 = Dialect(
     prefix="/2010-04-01/Accounts/{AccountSid}",
     suffix=JSON_SUFFIX,
     render_time=rfc_2822,
+    time_format="date-time-rfc-2822",
     envelope=envelope_2010,
+    envelope_fields=ENVELOPE_2010,
 )
 
 
 def v1(product: str) -> Dialect:
     """Return the dialect of a product's /v1 API."""
     return Dialect(
-        product=product, prefix="/v1", suffix="", render_time=iso_8601, envelope=envelope_v1
+        product=product,
+        prefix="/v1",
+        suffix="",
+        render_time=iso_8601,
+        time_format="date-time",
+        envelope=envelope_v1,
+        envelope_fields=ENVELOPE_V1,
     )
 
 

@@ -25,12 +25,16 @@ Address = NewType("Address", str)  # A phone number, short code, sender ID or ch
 NUMBER_LENGTH_MAX = 30  # No figure of Twilio's has more digits; longer ones cost time to read.
 TIME_LENGTH_MAX = 40  # The longest ISO 8601 time with microseconds and an offset has 32 characters.
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_INT64 = range(-(2**63), 2**63)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
+# A plus sign that the query did not encode arrives as a space.
+_BARE_OFFSET = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Method(StrEnum):
@@ -103,7 +107,12 @@ class Period:
     def as_day(self) -> "Period":
         """Return the day for a midnight, which is how the SDKs write a date; else the same."""
         is_midnight = (self.start.hour, self.start.minute, self.start.second) == (0, 0, 0)
-        return Period(self.start, self.start + _DAY) if is_midnight else self
+        return _period_from(self.start, _DAY) if is_midnight else self
+
+
+def _period_from(start: datetime, length: timedelta) -> Period:
+    """Return a period that ends with time itself at the latest: 9999-12-31 is a usual bound."""
+    return Period(start, start + min(length, _LATEST - start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ def _boolean(text: str) -> bool:
 
 
 def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
+    if not _INTEGER.fullmatch(text) or int(text) not in _INT64:
         raise ValueError("not a whole number")
     return int(text)
 
@@ -145,7 +154,7 @@ def _decimal(text: str) -> Decimal:
 def _instant(text: str) -> datetime:
     """Read an ISO 8601 time; without an offset it is GMT."""
     try:
-        at = datetime.fromisoformat(text[:TIME_LENGTH_MAX])
+        at = datetime.fromisoformat(_BARE_OFFSET.sub(r"\1+", text[:TIME_LENGTH_MAX]))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("not an ISO 8601 date and time") from None
@@ -155,10 +164,9 @@ def _period(text: str) -> Period:
     try:
         if _DATE.fullmatch(text):
             start = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-            return Period(start, start + _DAY)
-        start = _instant(text).replace(microsecond=0)
-        return Period(start, start + _SECOND)
-    except (ValueError, OverflowError):
+            return _period_from(start, _DAY)
+        return _period_from(_instant(text).replace(microsecond=0), _SECOND)
+    except ValueError:
         raise ValueError("neither a date (YYYY-MM-DD) nor an ISO 8601 time") from None
 
 
@@ -178,7 +186,7 @@ KINDS: Mapping[Any, Kind] = {
     Url: Kind("URL", _text, _string(format="uri"), takes_empty=True),
     Address: Kind("address", _text, _string(format="phone-number"), takes_empty=True),
     bool: Kind("boolean", _boolean, {"type": "boolean"}),
-    int: Kind("integer", _integer, {"type": "integer"}),
+    int: Kind("integer", _integer, {"type": "integer", "format": "int64"}),
     Decimal: Kind("number", _decimal, {"type": "string"}, str),
     datetime: Kind("time", _instant, _string(format="date-time")),
     Period: Kind("date or time", _period, _string(format="date-time")),

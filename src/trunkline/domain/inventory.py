@@ -33,8 +33,10 @@ FOUND_MAX = 1_000
 # Kinds of some 240 countries and the plans behind them.
 _PLANS_MAX = 1_024
 
-# Twilio: Contains takes 2 to 16 characters.
-_PATTERN = re.compile(r"[0-9A-Za-z*]{2,16}").fullmatch
+# Twilio: Contains takes 2 to 16 characters; a plus stands for the beginning of the number, a dollar
+# for its end, and % for any digits, which outside of a pattern there may be anyway.
+_PATTERN = re.compile(r"(?=.{2,16}$)\+?%?[0-9A-Za-z*]+%?\$?").fullmatch
+_META = "+%$"
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _NANP_AREA_CODE = re.compile(r"[2-9][0-9]{2}").fullmatch
 _AREA_CODE = re.compile(r"[0-9]{1,5}").fullmatch
@@ -358,13 +360,19 @@ def _candidates(quest: _Quest) -> Iterator[str]:
         value, choice = divmod(value, len(quest.beginnings))
         value, place = divmod(value, len(places))
         candidate = (code + quest.beginnings[choice] + f"{value:040d}"[-20:])[:length]
-        yield _overlaid(candidate, quest.pattern, at=places[place])
+        yield _overlaid(candidate, quest.pattern.strip(_META), at=places[place])
 
 
 def _places(pattern: str, code: str, *, length: int) -> tuple[int, ...]:
     """Return where the pattern may stand without contradicting the calling code."""
-    starts = range(length - len(pattern) + 1)
-    return tuple(at for at in starts if _overlaid(code, pattern, at=at).startswith(code))
+    digits = pattern.strip(_META)
+    last = length - len(digits)
+    if last < 0:
+        return ()
+    starts = range(1) if re.match(r"\+[^%]", pattern) else range(last + 1)
+    if re.search(r"[^%]\$$", pattern):
+        starts = range(last, starts.stop)
+    return tuple(at for at in starts if _overlaid(code, digits, at=at).startswith(code))
 
 
 def _overlaid(digits: str, pattern: str, *, at: int) -> str:
@@ -401,13 +409,17 @@ def _capabilities(country: str, kind: NumberKind) -> Capabilities:
 
 
 def _suffices(capabilities: Capabilities, criteria: Criteria) -> bool:
+    """Tell whether a number can do all that is wished for; who wishes for no texts minds none.
+
+    https://github.com/twilio/twilio-node/issues/344: the flags only ask for an ability.
+    """
     wishes = (
         (criteria.voice_enabled, capabilities.voice),
         (criteria.sms_enabled, capabilities.sms),
         (criteria.mms_enabled, capabilities.mms),
         (criteria.fax_enabled, capabilities.fax),
     )
-    return all(wish is None or wish == able for wish, able in wishes)
+    return all(able or not wish for wish, able in wishes)
 
 
 def _region(number: str) -> str | None:

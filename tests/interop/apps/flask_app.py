@@ -18,7 +18,7 @@ def admit_only_signed_requests() -> None:
     """Refuse whoever does not know the auth token."""
     if request.path == "/seen":
         return
-    # Flask's request.url decodes what the URL escapes (%2F, %C3%B6), and that is not what is signed.
+    # What is signed is the URL as it was asked; request.url decodes escapes such as %2F and %C3%B6.
     url = request.host_url.rstrip("/") + request.environ["REQUEST_URI"]
     if not validator.validate(url, request.form, request.headers.get("X-Twilio-Signature", "")):
         abort(403)

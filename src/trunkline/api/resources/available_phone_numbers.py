@@ -107,8 +107,18 @@ def _number_view(_: Call, number: AvailableNumber) -> AvailableNumberView:
         iso_country=number.iso_country,
         address_requirements="none",
         beta=False,
-        capabilities=asdict(number.capabilities),
+        capabilities=_capabilities(number),
     )
+
+
+def _capabilities(number: AvailableNumber) -> dict[str, bool]:
+    """Return what a number can do, under the names of the documents and those of the wire.
+
+    Documents write sms and mms, Twilio sends SMS and MMS in this list, and Java's SDK reads those:
+    https://github.com/twilio/twilio-node/issues/833
+    """
+    able = asdict(number.capabilities)
+    return {**able, "SMS": able["sms"], "MMS": able["mms"]}
 
 
 def _country(call: Call) -> CountryCode | None:

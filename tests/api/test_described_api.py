@@ -1,0 +1,152 @@
+"""What is answered is what /openapi.json says, field by field."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.harness import Seen, Trunkline
+from trunkline.api.openapi import describe
+from trunkline.api.resource import Route, Verb
+from trunkline.api.resources import RESOURCES
+from trunkline.domain.inventory import NumberKind
+
+DOCUMENT = json.loads(json.dumps(describe(RESOURCES)))
+TYPES = {
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+}
+FORMATS = {
+    "date-time-rfc-2822": r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} "
+    r"\d\d:\d\d:\d\d \+0000",
+    "phone-number": r"\+\d+",
+    "int64": r"-?\d+",
+}
+# Where each kind of number is sold; numbers between machines are sold nowhere.
+COUNTRY = {
+    **dict.fromkeys((NumberKind.LOCAL, NumberKind.TOLL_FREE), "US"),
+    **dict.fromkeys((NumberKind.MOBILE, NumberKind.NATIONAL, NumberKind.VOIP), "GB"),
+    NumberKind.SHARED_COST: "DE",
+}
+FORMS = {
+    "create message": {"To": "+15558675310", "From": "+14155550100", "Body": "Hello"},
+    "create incoming phone number": {"AreaCode": "212"},
+    "create incoming phone number (Local)": {"PhoneNumber": "+12125551000"},
+    "create incoming phone number (Mobile)": {"PhoneNumber": "+447400123456"},
+    "create incoming phone number (TollFree)": {"PhoneNumber": "+18005551000"},
+}
+ROUTES = [
+    route
+    for resource in RESOURCES
+    for route in resource.routes()
+    if route.verb is not Verb.DOWNLOAD and "MachineToMachine" not in route.path
+]
+
+
+def faults(value: Any, schema: Mapping[str, Any], *, at: str = "") -> Iterator[str]:
+    """Yield what of a value is not as the schema says."""
+    if "$ref" in schema:
+        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if type(value) not in [TYPES[name] for name in names]:
+        yield f"{at} is {value!r}, not {names}"
+    elif isinstance(value, dict) and "properties" in schema:
+        known = schema["properties"]
+        yield from (f"{at}.{name} is missing" for name in {*schema["required"]} - {*value})
+        yield from (f"{at}.{name} is not described" for name in {*value} - {*known})
+        for name in {*value} & {*known}:
+            yield from faults(value[name], known[name], at=f"{at}.{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from faults(item, schema["items"], at=f"{at}[]")
+    elif value is not None:
+        pattern = schema.get("pattern") or FORMATS.get(schema.get("format", ""), ".*")
+        if not re.fullmatch(pattern, str(value)) or value not in schema.get("enum", [value]):
+            yield f"{at} is {value!r}, not {schema}"
+
+
+def test_the_comparison_sees_differences() -> None:
+    """Of every sort."""
+    view = {"$ref": "#/components/schemas/KeyView"}
+    date = "Fri, 20 Nov 2026 12:00:00 +0000"
+    good = {
+        "sid": "SK" + "0" * 32,
+        "friendly_name": "",
+        "date_created": date,
+        "date_updated": date,
+    }
+    assert list(faults(good, view)) == []
+    for wrong in (
+        {**good, "sid": "SK" + "A" * 32},
+        {**good, "friendly_name": None},
+        {**good, "date_created": "2026-11-20T12:00:00Z"},
+        {**good, "secret": ""},
+        {"sid": good["sid"]},
+    ):
+        assert list(faults(wrong, view))
+
+
+async def sids_of(trunkline: Trunkline) -> dict[str, dict[str, str]]:
+    """Make one thing of every kind; return the values of the paths that lead to them."""
+    trunkline.receiver.script = picture
+    message = (await trunkline.send(MediaUrl="https://app.example.com/cat.png")).json
+    await trunkline.run_for(5)
+    media = (await trunkline.request("GET", message["subresource_uris"]["media"])).json
+    numbers = await trunkline.request("GET", f"{trunkline.base}/IncomingPhoneNumbers.json")
+    key = await trunkline.request("POST", f"{trunkline.base}/Keys.json", {})
+    common = {"AccountSid": trunkline.account_sid, "MessageSid": message["sid"]}
+    sids = {
+        "account": trunkline.account_sid,
+        "message": message["sid"],
+        "media": media["media_list"][0]["sid"],
+        "incoming phone number": numbers.json["incoming_phone_numbers"][0]["sid"],
+        "key": key.json["sid"],
+        "signing key": key.json["sid"],
+    }
+    paths = {name: {**common, "Sid": sid} for name, sid in sids.items()}
+    for kind, country in COUNTRY.items():
+        paths[f"available phone number ({kind.value})"] = {**common, "CountryCode": country}
+    return paths | {"": {**common, "CountryCode": "US"}}
+
+
+def picture(seen: Seen) -> tuple[int, str, bytes]:
+    return 200, "image/png", b"\x89PNG\r\n\x1a\n" + bytes(64)
+
+
+async def test_every_operation_answers_as_it_is_described(trunkline: Trunkline) -> None:
+    """With the status, every field, and values of their kinds; deletions come last."""
+    paths = await sids_of(trunkline)
+    for route in sorted(ROUTES, key=lambda r: (r.verb is Verb.DELETE, "/Media" not in r.path)):
+        name = route.resource.name
+        if (name, route.verb) == ("signing key", Verb.DELETE):
+            continue  # The same key, which is gone.
+        form = FORMS.get(f"{route.verb} {name}")
+        path = f"{route.path}.json".format_map(paths.get(name, paths[""]))
+        answer = await trunkline.request(route.method, path, form)
+        assert answer.status == route.status, (path, answer.body)
+        described = responses(route)[str(route.status)]
+        if route.verb is Verb.DELETE:
+            assert (answer.body, "content" in described) == (b"", False)
+        else:
+            schema = described["content"]["application/json"]["schema"]
+            assert list(faults(answer.json, schema)) == []
+
+
+async def test_errors_are_answered_as_they_are_described(trunkline: Trunkline) -> None:
+    """Whatever the operation."""
+    for route in ROUTES:
+        answer = await trunkline.request(
+            route.method, route.path.replace("{", "").replace("}", ""), auth=None
+        )
+        schema = responses(route)["default"]["content"]["application/json"]["schema"]
+        assert answer.status == 401
+        assert list(faults(answer.json, schema)) == []
+
+
+def responses(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][f"{route.path}.json"][route.method.lower()]
+    return dict(found["responses"])
