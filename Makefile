@@ -32,7 +32,6 @@ programs: ## Install, or ask for, the programs that the tests start
 	@.ci/programs
 
 test: dev programs ## Run every test
-	@npm --prefix $(NODE) --silent test
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(BIN)/.dev ## Format, lint, types, architecture, pure units: less than half a minute

@@ -1,4 +1,4 @@
-"""Trunkline and its users' applications as real processes, and what tests do to them from outside."""
+"""Trunkline and its users' applications as real processes, and what one does to them."""
 
 import base64
 import contextlib
@@ -65,9 +65,7 @@ class Process:
 
     def wait_for(self, text: str, seconds: float = START_SECONDS) -> None:
         """Return once it has printed *text*; fail when it ends before."""
-        wait_until(
-            lambda: text in self.stdout or self.popen.poll() is not None, seconds, what=text
-        )
+        wait_until(lambda: text in self.stdout or self.popen.poll() is not None, seconds, what=text)
         assert text in self.stdout, f"exit code {self.popen.returncode}\n{self.stderr}"
 
     def end(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = STOP_SECONDS) -> int:
@@ -134,7 +132,11 @@ class Server:
     def start(self) -> None:
         """Start it; on the same data directory again after it was ended."""
         self.process = Process(up(self.data_dir, **self.settings), self.data_dir.parent / "said")
-        self.process.wait_for(READY)
+        try:
+            self.process.wait_for(READY)
+        except AssertionError:
+            self.process.close()
+            raise
         left = json.loads((self.data_dir / "credentials.json").read_text())
         self.base_url: str = left["base_url"]
         self.account_sid: str = left["account_sid"]

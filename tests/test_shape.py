@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"flows", "domain", "store", "runtime"},
     "admin": {"flows", "domain", "store", "runtime", "network", "api"},
     "console": {"flows", "domain", "store", "runtime", "network", "api.auth"},
+    "serving": set(),
     "app": {ANYTHING},
     "cli": {"app", "config", "connecting", "datadir", "domain", "runtime"},
 }
@@ -80,6 +81,7 @@ ANY_ALLOWED = ("api", "admin", "store", "flows.directory")
 DICTATED_PARAMETERS = {
     ("auth_token", "url", "parameters"),  # The order in which signatures are documented.
     ("scope", "receive", "send"),
+    ("host", "port", "family"),
     ("logger", "method_name", "event_dict"),
     ("name", "system_id", "public_id", "has_internal_subset"),
 }

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-import uvicorn
 import uvloop
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection as Database
 from sqlalchemy.exc import DatabaseError
 from starlette.responses import JSONResponse, RedirectResponse
@@ -29,10 +30,11 @@ from trunkline.config import Config
 from trunkline.connecting import reachable
 from trunkline.console.app import console_app
 from trunkline.console.gate import loopback_hosts
-from trunkline.datadir import Credentials, StartedFacts, write_credentials
+from trunkline.datadir import CREDENTIALS_FILE, Credentials, StartedFacts, write_credentials
 from trunkline.dispatch.lanes import Connection, Lane
-from trunkline.dispatch.media import MediaWorker
-from trunkline.dispatch.webhooks import WebhookWorker
+from trunkline.dispatch.media import FETCHES_MAX, Media
+from trunkline.dispatch.pool import Pool
+from trunkline.dispatch.webhooks import Webhooks
 from trunkline.dispatch.worker import Worker, run
 from trunkline.domain.account import Account, Capabilities, Number
 from trunkline.domain.address import country_of, national_format
@@ -43,6 +45,7 @@ from trunkline.flows.platform import Bells, Platform, Rules
 from trunkline.network.behaviours import NetworkSettings
 from trunkline.network.network import Network
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
+from trunkline.serving import BACKLOG, server_for
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
 from trunkline.store.messages import newest_sids
@@ -63,9 +66,6 @@ from trunkline.webhooks.guard import parse_guard
 from trunkline.webhooks.requester import Requester
 
 CARRIER = "simulated"
-SHUTDOWN_SECONDS = 5  # A request that takes longer is cut; what it was answered for is on disk.
-KEEP_ALIVE_SECONDS = 75
-BACKLOG = 2048
 MANUAL_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -88,7 +88,7 @@ class App:
     def __init__(self, config: Config, *, clock: Clock, chance: Chance, port: int) -> None:
         self.config = config
         self.store = open_store(config.data_dir)
-        self.vault = Vault(load_key(config.data_dir / "secret.key"))
+        self.vault = open_vault(config.data_dir, self.store)
         self.clock = clock
         self.chance = chance
         self.holdings = self._first_holdings()
@@ -127,10 +127,19 @@ class App:
 
     def use_sender(self, sender: Requester) -> None:
         """Make webhook requests through *sender* instead of the network."""
-        self.webhooks = WebhookWorker(
-            self.platform, sender, concurrency=self.config.webhook_concurrency
+        bells = self.platform.bells
+        webhooks = Pool(
+            Webhooks(self.platform, sender),
+            self.clock,
+            bell=bells.webhooks,
+            concurrency=self.config.webhook_concurrency,
         )
-        self.workers = self._workers(sender)
+        media = Pool(
+            Media(self.platform, sender), self.clock, bell=bells.media, concurrency=FETCHES_MAX
+        )
+        self._settle = (webhooks.settle, media.settle)
+        self._abandon = (webhooks.stop, media.stop)
+        self.workers = [*self._lanes(), media, webhooks]
 
     async def start(self) -> None:
         """Start the parts that work by themselves."""
@@ -142,7 +151,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.webhooks.stop()
+        for abandon in self._abandon:
+            await abandon()
         await self.client.close()
         await self.store.close()
 
@@ -151,7 +161,8 @@ class App:
         moved = 1
         while moved:
             moved = sum([await worker.step() for worker in self.workers])
-            await self.webhooks.settle()
+            for settle in self._settle:
+                await settle()
 
     def _first_holdings(self) -> Holdings:
         now = self.clock.now()
@@ -229,7 +240,7 @@ class App:
             bell=self.platform.bells.network,
         )
 
-    def _workers(self, sender: Requester) -> Sequence[Worker]:
+    def _lanes(self) -> Sequence[Worker]:
         bell = self.platform.bells.network
         carrier = SimulatedCarrier(CARRIER, self.network, clock=self.clock, bell=bell)
         with self.store.engine.connect() as db:
@@ -240,8 +251,6 @@ class App:
         return [
             *(Lane(self.platform, carrier, name) for name in sorted(names)),
             Connection(self.platform, carrier),
-            MediaWorker(self.platform, sender),
-            self.webhooks,
         ]
 
 
@@ -259,6 +268,23 @@ def open_store(data_dir: Path) -> SqliteStore:
         raise StartupError(f"The database in {data_dir} cannot be used: {error.orig}.") from error
     store.start()
     return store
+
+
+def open_vault(data_dir: Path, store: SqliteStore) -> Vault:
+    """Return the vault of a data directory; only a new database gets a new key."""
+    path = data_dir / "secret.key"
+    with store.engine.connect() as db:
+        account = find_unique(db, ACCOUNTS, MAIN)
+    try:
+        vault = Vault(load_key(path) if account is None else path.read_bytes())
+        if account is not None:
+            vault.open(account.sealed_token)
+    except (OSError, ValueError, InvalidTag) as error:
+        raise StartupError(
+            f"The key in {path} is not the one that the database's secrets are sealed with;"
+            " put the right one there, from a backup."
+        ) from error
+    return vault
 
 
 def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
@@ -287,6 +313,7 @@ def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
 def serve(config: Config, announce: Callable[[StartedFacts], None]) -> None:
     """Run the platform until it is told to stop; raise StartupError when it cannot start."""
     configure_log(config)
+    os.umask(0o077)  # The database holds what people write to each other.
     with (
         owned(config.data_dir),
         listening(config) as sockets,
@@ -304,7 +331,7 @@ async def _serve(
     facts = app.facts
     _leave_credentials(config.data_dir, facts)
     await app.start()
-    server = Server(_uvicorn_config(app.asgi))
+    server = server_for(app.asgi)
     loop = asyncio.get_running_loop()
 
     def leave() -> None:
@@ -321,52 +348,19 @@ async def _serve(
         await app.stop()
 
 
-class Server(uvicorn.Server):
-    """An HTTP server whose signals are the composition root's, and that says when it answers."""
-
-    on_started: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, then say so."""
-        await super().startup(sockets=sockets)
-        self.on_started()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn would raise them again and end the process halfway."""
-        yield
-
-    def leave(self) -> None:
-        """Stop accepting and finish what is under way; the second time at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-
-def _uvicorn_config(asgi: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        asgi,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-
-
 def _leave_credentials(data_dir: Path, facts: StartedFacts) -> None:
-    write_credentials(
-        data_dir,
-        Credentials(
-            account_sid=facts.account_sid,
-            auth_token=facts.auth_token,
-            base_url=facts.base_url,
-            phone_number=facts.phone_number,
-        ),
+    credentials = Credentials(
+        account_sid=facts.account_sid,
+        auth_token=facts.auth_token,
+        base_url=facts.base_url,
+        phone_number=facts.phone_number,
     )
+    try:
+        write_credentials(data_dir, credentials)
+    except OSError as error:
+        raise StartupError(
+            f"{data_dir / CREDENTIALS_FILE} cannot be written: {error.strerror}."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The data directory: where it is, and what the server leaves there for those who speak to it."""
 
+import errno
 import json
 import os
 import tomllib
@@ -59,9 +60,11 @@ def read_settings(path: Path) -> dict[str, object]:
     """
     try:
         return tomllib.loads(_read(path).decode())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return {}
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ValueError(f"{path} is not a valid TOML file: {error}.") from error

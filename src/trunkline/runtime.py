@@ -141,10 +141,9 @@ class Bell:
         try:
             await asyncio.wait((timer, ring), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiting in (timer, ring):
-                waiting.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await waiting
+            # Not awaited: while we did, our own cancellation could not be told from theirs.
+            timer.cancel()
+            ring.cancel()
             self._event.clear()
 
 

@@ -757,3 +757,13 @@ async def test_streams_are_bounded_and_end_with_the_program(
     await asyncio.gather(*(stream.task for stream in streams))
     assert not trunkline.app.platform.feed.is_watched
     assert await listen(console).status == 503
+
+
+async def test_pages_that_come_all_at_once_are_counted(
+    trunkline: Trunkline, listen: Listen
+) -> None:
+    """None slips in before the first of them has begun to listen."""
+    console = local_console(trunkline)
+    streams = [listen(console) for _ in range(SUBSCRIBERS_MAX + 20)]
+    statuses = [await stream.status for stream in streams]
+    assert (statuses.count(200), statuses.count(503)) == (SUBSCRIBERS_MAX, 20)

@@ -1,5 +1,6 @@
 """Texts that come in: webhooks, TwiML, replies, fallbacks, and what goes wrong on the way."""
 
+import contextlib
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -328,3 +329,72 @@ async def test_media_that_are_no_urls_harm_nobody(trunkline: Trunkline) -> None:
     await speak(trunkline)
     reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")
     assert (reply["status"], reply["error_code"]) == ("failed", 11100)
+
+
+BROKEN_URLS = ("http://[", "//[", "http://[@localhost/x", "http://\u2100@localhost/", "//\u2100")
+
+
+@pytest.mark.parametrize("url", BROKEN_URLS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Redirect>{}</Redirect>",
+        '<Message statusCallback="{}">x</Message>',
+        '<Message action="{}">x</Message>',
+        "<Message><Body>x</Body><Media>{}</Media></Message>",
+    ],
+)
+async def test_a_broken_url_is_asked_for_once(trunkline: Trunkline, text: str, url: str) -> None:
+    """What the standard library itself cannot take apart ends the conversation with an error."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml(f"<Response>{text.format(url)}</Response>")
+    await speak(trunkline)
+    assert len(trunkline.receiver.seen) == 1
+    inbound, *_ = [m for m in await messages(trunkline) if m["direction"] == "inbound"]
+    replies = [m for m in await messages(trunkline) if m["direction"] == "outbound-reply"]
+    told = [*await errors(trunkline), inbound["error_code"], *(r["error_code"] for r in replies)]
+    assert {11100, 14105} & set(told)
+
+
+@pytest.mark.parametrize("header", ["image/\udcff", "x" * 9000, "image/png\x00", "", "text"])
+async def test_a_type_that_is_none_is_octets(trunkline: Trunkline, header: str) -> None:
+    """A server that sends nonsense beside its picture harms neither the message nor others."""
+    trunkline.receiver.script = lambda seen: (200, header, b"picture")
+    sid = (await trunkline.send(MediaUrl="https://pictures.example.com/cat.png")).json["sid"]
+    await trunkline.run_for(5)
+    assert (await trunkline.message(sid))["status"] == "delivered"
+    (medium,) = (
+        await trunkline.request("GET", f"{trunkline.base}/Messages/{sid}/Media.json")
+    ).json["media_list"]
+    assert medium["content_type"] == "application/octet-stream"
+
+
+async def test_many_messages_bring_the_same_picture(trunkline: Trunkline) -> None:
+    """They are written at the same moment, and kept once."""
+    picture = b"p" * 4_000_000
+    trunkline.receiver.script = lambda seen: (200, "image/png", picture)
+    url = "https://pictures.example.com/cat.png"
+    sids = [(await trunkline.send(MediaUrl=url)).json["sid"] for _ in range(16)]
+    await trunkline.run_for(5)
+    assert {(await trunkline.message(sid))["status"] for sid in sids} == {"delivered"}
+    kept = [p for p in (trunkline.config.data_dir / "media").rglob("*") if p.is_file()]
+    assert [path.stat().st_size for path in kept] == [len(picture)]
+
+
+async def test_a_webhook_that_meets_a_bug_is_put_off(trunkline: Trunkline) -> None:
+    """It is tried as often as one that fails, not for ever; other webhooks are made meanwhile."""
+
+    def script(seen: Seen) -> tuple[int, str, bytes]:
+        if seen.url.endswith("/bug"):
+            raise LookupError("ours")
+        return 204, "", b""
+
+    trunkline.receiver.script = script
+    broken = (await trunkline.send(StatusCallback="https://app.example.com/bug")).json["sid"]
+    sound = (await trunkline.send(StatusCallback="https://app.example.com/ok")).json["sid"]
+    for _ in range(12):
+        with contextlib.suppress(ExceptionGroup):
+            await trunkline.run_for(4000)
+    assert trunkline.receiver.statuses(sound) == ["sent", "delivered"]
+    assert trunkline.receiver.statuses(broken) == ["sent"] * 6 + ["delivered"] * 6
+    assert 20500 in [e["detail"].get("error_code") for e in await trunkline.events(broken)]

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -136,12 +137,12 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the name server's table: host name to address."""
     table: dict[str, str] = {}
 
-    async def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def look_up(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
         if host not in table:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (table[host], port))]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", lambda _, *a, **k: look_up(*a, **k))
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return table
 
 
@@ -440,6 +441,25 @@ async def test_the_guard_judges_redirects(serve: Serve, send: Send, names: dict[
     answer = await send(outside.url(host="app.example"), guard=parse_guard(["app.example"]))
     assert answer.attempts[0].reason == "the address is not one that webhooks may reach"
     assert (len(outside.seen), inside.connections) == (1, [])
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop's own threads are few; these names would take all of them."""
+    silence = threading.Event()
+
+    def look_up(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host.startswith("dead"):
+            silence.wait(30)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    dead = [asyncio.create_task(send(f"http://dead{n}.example/")) for n in range(60)]
+    answer = await asyncio.wait_for(send("http://live.example/"), 4)
+    assert (answer.error_code, any(task.done() for task in dead)) == (11210, False)
+    silence.set()
+    assert {(await task).error_code for task in dead} == {11210}
 
 
 async def test_an_unknown_host_name(send: Send, names: dict[str, str]) -> None:

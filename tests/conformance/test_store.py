@@ -111,6 +111,34 @@ async def test_it_is_fully_synchronised(store: SqliteStore) -> None:
     assert await store.write(settings) == ("wal", 2)
 
 
+async def test_the_log_stays_short_where_readers_never_pause(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite alone would never begin it anew; a reader that stays does not fail a write."""
+    limit = 1_000_000
+    monkeypatch.setattr("trunkline.store.store.LOG_BYTES_MAX", limit)
+    store._log_limit = limit
+    longest = 0
+
+    def grow(db: Connection) -> None:
+        db.execute(text("INSERT INTO t VALUES (NULL)"))
+        db.execute(text("CREATE TABLE IF NOT EXISTS big (octets BLOB)"))
+        db.execute(text("INSERT INTO big VALUES (zeroblob(50000))"))
+
+    async def write() -> None:
+        nonlocal longest
+        for _ in range(200):
+            await store.write(grow)
+            longest = max(longest, (store.path.parent / "test.db-wal").stat().st_size)
+
+    async def read() -> None:
+        while await store.read(count) < 200:
+            continue
+
+    await asyncio.gather(write(), read(), read(), read())
+    assert longest < 4 * limit
+
+
 async def test_close_finishes_what_waits(store: SqliteStore) -> None:
     """Writes that were begun before the end are committed."""
     waiting = [asyncio.ensure_future(store.write(put(n))) for n in range(10)]

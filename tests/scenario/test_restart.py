@@ -1,11 +1,14 @@
 """Trunkline is stopped in the midst of work and started again: it goes on where it was."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.processes import PHONE, Receiver, Server, receiving, running, wait_until
+from trunkline.runtime import Bell, ManualClock
 
 CALLBACK = "/status"
 
@@ -55,20 +58,20 @@ def test_account_number_and_inbox_are_kept(server: Server) -> None:
 @pytest.mark.parametrize("server", [5], indirect=True)
 def test_what_was_under_way_arrives_after_a_restart(server: Server, receiver: Receiver) -> None:
     """Texts that were with the carrier, and their receipts, come in the second life."""
-    sids = [send(server, f"{n}", receiver.url(CALLBACK)) for n in range(20)]
+    sids = [send(server, f"{n}", receiver.url(CALLBACK)) for n in range(8)]
     wait_until(lambda: all("sent" in receiver.statuses(sid) for sid in sids))
     restart(server)
     assert server.bodies() == [], "the texts arrived before the restart, which then shows nothing"
     wait_until(lambda: all("delivered" in receiver.statuses(sid) for sid in sids))
     assert {tuple(receiver.statuses(sid)) for sid in sids} == {("sent", "delivered")}
-    assert sorted(server.bodies(), key=int) == [f"{n}" for n in range(20)]
+    assert sorted(server.bodies(), key=int) == [f"{n}" for n in range(8)]
 
 
 def test_a_stop_in_the_midst_of_sending_loses_and_doubles_nothing(
     server: Server, receiver: Receiver
 ) -> None:
     """Stopped at once after the last 201, again and again, every text arrives once."""
-    sids = []
+    sids: list[str] = []
     for _ in range(3):
         sids += [send(server, f"{len(sids) + n}", receiver.url(CALLBACK)) for n in range(10)]
         restart(server)
@@ -109,3 +112,26 @@ def test_an_inbound_text_is_told_after_a_restart(server: Server) -> None:
         assert {s.form["MessageSid"] for s in receiver.seen} == {message.sid}
     finally:
         receiver.close()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_worker_ends_whenever_it_is_told_to(turns: int) -> None:
+    """Also when it is told in the very moment in which a bell wakes it."""
+    bell, clock = Bell(), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+
+    async def work() -> None:
+        while True:
+            await bell.wait(clock, 60)
+
+    worker = asyncio.create_task(work())
+    await give_way(5)
+    bell.ring()
+    await give_way(turns)
+    worker.cancel()
+    await give_way(20)
+    assert worker.cancelled()
+
+
+async def give_way(turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)

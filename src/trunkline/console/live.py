@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from trunkline.console.visit import Visit
 from trunkline.runtime import News
@@ -32,19 +33,22 @@ class Live:
         """End every stream: the program stops, and would wait for them."""
         self._closing.set()
 
+    @contextlib.contextmanager
+    def listener(self) -> Iterator[None]:
+        """Count one more listener meanwhile."""
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
     async def stream(self, visit: Visit) -> Response:
         """Answer with the stream, or refuse when too many listen or the program stops."""
         if self._open >= SUBSCRIBERS_MAX or self._closing.is_set():
             return PlainTextResponse("Too many pages listen.", status_code=503)
-        return StreamingResponse(
-            self._events(visit),
-            media_type="text/event-stream",
-            # Some proxies hold an answer back until it ends, unless they are told not to.
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return _Stream(self, self._events(visit))
 
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
-        self._open += 1
         closing = asyncio.create_task(self._closing.wait())
         try:
             with visit.platform.feed.subscribe() as queue:
@@ -52,10 +56,25 @@ class Live:
                 while not closing.done():
                     yield await _next_event(visit, queue, closing=closing)
         finally:
-            self._open -= 1
             closing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await closing
+
+
+class _Stream(StreamingResponse):
+    """An answer that is counted, from its very begin, as long as somebody listens to it."""
+
+    def __init__(self, live: Live, events: AsyncIterator[str]) -> None:
+        super().__init__(
+            events,
+            media_type="text/event-stream",
+            # Some proxies hold an answer back until it ends, unless they are told not to.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._live = live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events until the listener or the program leaves."""
+        with self._live.listener():
+            await super().__call__(scope, receive, send)
 
 
 async def _next_event(visit: Visit, queue: Queue, *, closing: asyncio.Task[Literal[True]]) -> str:

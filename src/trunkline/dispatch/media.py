@@ -1,39 +1,51 @@
-"""Fetches the media that messages wait for."""
+"""The media that messages wait for."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from trunkline.flows.media import fetch_media
+from sqlalchemy import Connection
+
+from trunkline.dispatch.hosts import Pace
+from trunkline.flows.media import fetch_media, put_off
 from trunkline.flows.platform import Platform
 from trunkline.store.media import MediaFetch, load_due_fetches, next_due_fetch
 from trunkline.webhooks.requester import Requester
 
-FETCHES_MAX = 16  # Messages whose media are fetched at once: at most 80 MB in memory.
+FETCHES_MAX = 16  # Messages whose media are fetched at once: at most 80 MB a URL in memory.
 
 
-class MediaWorker:
-    """Fetches due media, a few messages at once."""
+class Media:
+    """Where a pool finds messages that wait for media, and how it fetches them."""
 
     name = "media"
 
     def __init__(self, platform: Platform, fetcher: Requester) -> None:
-        self.bell = platform.bells.media
         self._platform = platform
         self._fetcher = fetcher
 
-    async def step(self) -> int:
-        """Fetch for the messages that are due now, and wait for them."""
-        now = self._platform.clock.now()
-        rows = await self._platform.store.read(
-            lambda db: load_due_fetches(db, now, limit=FETCHES_MAX)
-        )
-        await asyncio.gather(*(self._fetch(row) for row in rows))
-        return len(rows)
+    def place(self, row: MediaFetch) -> tuple[str, str]:
+        """Return the message of a fetch and the host of its first URL."""
+        return row.message_sid, row.host
 
-    async def next_due(self) -> datetime | None:
-        """Return when the next fetch that is not due yet will be."""
-        now = self._platform.clock.now()
-        return await self._platform.store.read(lambda db: next_due_fetch(db, now))
+    async def load(
+        self, now: datetime, supplied: Iterable[str], *, limit: int
+    ) -> tuple[Sequence[MediaFetch], datetime | None]:
+        """Return due fetches, except from *supplied* hosts; and when the next one will be."""
 
-    async def _fetch(self, row: MediaFetch) -> None:
-        await fetch_media(self._platform, self._fetcher, row)
+        def query(db: Connection) -> tuple[list[MediaFetch], datetime | None]:
+            due = load_due_fetches(db, now, limit=limit, passing_over=supplied)
+            return due, next_due_fetch(db, now)
+
+        return await self._platform.store.read(query)
+
+    async def perform(self, row: MediaFetch) -> Pace:
+        """Fetch what a message waits for; one that meets a bug of ours is put off."""
+        fetching = fetch_media(self._platform, self._fetcher, row)
+        (found,) = await asyncio.gather(fetching, return_exceptions=True)
+        if isinstance(found, BaseException):
+            await put_off(self._platform, row)
+            raise found
+        if any(item.is_silent for item in found):
+            return Pace.SILENT
+        return Pace.SLOW if any(item.error_code for item in found) else Pace.QUICK

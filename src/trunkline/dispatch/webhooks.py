@@ -1,118 +1,74 @@
-"""Makes the webhooks that are due, many at once, a few to any one host."""
+"""The webhooks that are due; of one message only the first, so that they arrive in order."""
 
 import asyncio
-from collections import deque
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
-from urllib.parse import urlsplit
 
-from trunkline.flows.callbacks import Delivery, deliver_status, finish
+from sqlalchemy import Connection
+
+from trunkline.dispatch.hosts import Pace
+from trunkline.flows.callbacks import Delivery, broken, deliver_status, finish
 from trunkline.flows.conversation import LoopGuard, deliver_inbound
 from trunkline.flows.platform import Platform
-from trunkline.runtime import BATCH_MAX, Batcher
+from trunkline.runtime import Batcher
 from trunkline.store.callbacks import CallbackRow, load_due_callbacks, next_due_callback
 from trunkline.webhooks.requester import Requester
 
-READY_MAX = 2 * BATCH_MAX  # Rows held in memory; the others wait in the database.
-LOOK_AGAIN = timedelta(seconds=1)
-PER_HOST_MAX = 24  # Below the client's own limit, so that a slow host never queues inside it.
+SLOW_MS = 5000  # A third of the time a receiver has; one that takes it gets no more at once.
 
 
-class WebhookWorker:
-    """Sends due webhooks; of one message only the first, so that they arrive in order."""
+class Webhooks:
+    """Where a pool finds webhooks, and how it makes one."""
 
     name = "webhooks"
 
-    def __init__(self, platform: Platform, sender: Requester, *, concurrency: int) -> None:
-        self.bell = platform.bells.webhooks
+    def __init__(self, platform: Platform, sender: Requester) -> None:
         self._platform = platform
         self._sender = sender
-        self._concurrency = concurrency
-        self._ready: dict[str, deque[CallbackRow]] = {}
-        self._known: set[str] = set()
-        self._ended_meanwhile: set[str] = set()
-        self._busy: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._bugs: list[BaseException] = []
         self._guard = LoopGuard()
         self._finish: Batcher[Delivery] = Batcher()
 
-    async def step(self) -> int:
-        """Start what is due and has room; return how many were started."""
-        if self._bugs:
-            raise self._bugs.pop()
-        started = self._start()
-        if len(self._known) - len(self._tasks) < BATCH_MAX:
-            # What ends while we read is still in what we read.
-            self._ended_meanwhile.clear()
-            now = self._platform.clock.now()
-            limit = READY_MAX + len(self._known)
-            rows = await self._platform.store.read(
-                lambda db: load_due_callbacks(db, now, limit=limit)
-            )
-            for row in rows:
-                if row.sid not in self._known and row.sid not in self._ended_meanwhile:
-                    self._known.add(row.sid)
-                    self._ready.setdefault(urlsplit(row.url).netloc, deque()).append(row)
-            started += self._start()
-        return started
+    def place(self, row: CallbackRow) -> tuple[str, str]:
+        """Return the key of a webhook and the host that it goes to."""
+        return row.sid, row.host
 
-    async def next_due(self) -> datetime | None:
-        """Return when the next webhook that is not due yet will be."""
-        now = self._platform.clock.now()
-        if self._tasks:
-            # Whatever ends rings the bell; meanwhile a look a second is enough.
-            return now + LOOK_AGAIN
-        return await self._platform.store.read(lambda db: next_due_callback(db, now))
+    async def load(
+        self, now: datetime, supplied: Iterable[str], *, limit: int
+    ) -> tuple[Sequence[CallbackRow], datetime | None]:
+        """Return due webhooks, except for *supplied* hosts; and when the next one will be."""
 
-    async def settle(self) -> None:
-        """Return once everything that was started is finished."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        def query(db: Connection) -> tuple[list[CallbackRow], datetime | None]:
+            due = load_due_callbacks(db, now, limit=limit, passing_over=supplied)
+            return due, next_due_callback(db, now)
 
-    async def stop(self) -> None:
-        """Abandon what is under way; it is still due and will be made again."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return await self._platform.store.read(query)
 
-    def _start(self) -> int:
-        started = 0
-        for host in list(self._ready):
-            rows = self._ready[host]
-            while rows and self._has_room(host):
-                row = rows.popleft()
-                self._busy[host] = self._busy.get(host, 0) + 1
-                # The set keeps the task alive; the loop itself holds only a weak reference.
-                task = asyncio.create_task(self._deliver(host, row))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
-                started += 1
-            if not rows:
-                del self._ready[host]
-        return started
+    async def perform(self, row: CallbackRow) -> Pace:
+        """Make a webhook and commit what came of it; one that meets a bug of ours is put off."""
+        (pace,) = await asyncio.gather(self._perform(row), return_exceptions=True)
+        if isinstance(pace, BaseException):
+            await self._commit(broken(row))
+            raise pace
+        return pace
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._bugs.append(error)
+    async def _perform(self, row: CallbackRow) -> Pace:
+        if row.kind == "inbound":
+            delivery = await deliver_inbound(self._platform, self._sender, row, guard=self._guard)
+        else:
+            delivery = await deliver_status(self._platform, self._sender, row)
+        await self._commit(delivery)
+        return _pace(delivery)
 
-    def _has_room(self, host: str) -> bool:
-        return len(self._tasks) < self._concurrency and self._busy.get(host, 0) < PER_HOST_MAX
+    async def _commit(self, delivery: Delivery) -> None:
+        await self._finish.add(delivery, partial(finish, self._platform))
 
-    async def _deliver(self, host: str, row: CallbackRow) -> None:
-        try:
-            if row.kind == "inbound":
-                delivery = await deliver_inbound(
-                    self._platform, self._sender, row, guard=self._guard
-                )
-            else:
-                delivery = await deliver_status(self._platform, self._sender, row)
-            await self._finish.add(delivery, partial(finish, self._platform))
-        finally:
-            self._known.discard(row.sid)
-            self._ended_meanwhile.add(row.sid)
-            self._busy[host] -= 1
-            if not self._busy[host]:
-                del self._busy[host]
-            self.bell.ring()
+
+def _pace(delivery: Delivery) -> Pace:
+    if not delivery.attempts:
+        return Pace.QUICK
+    last = delivery.attempts[-1]
+    if last.http_status is None:
+        return Pace.SILENT
+    is_slow = last.duration_ms >= SLOW_MS or delivery.error_code is not None
+    return Pace.SLOW if is_slow else Pace.QUICK

@@ -31,6 +31,7 @@ from trunkline.webhooks.request import is_webhook_url, parse_target, render_requ
 from trunkline.webhooks.requester import Requester
 
 URL_INVALID = 11100
+OUR_FAULT = 20500
 # Answers after which asking again later may help; everything else is the receiver's last word.
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 # The connection could not be made or was lost; a wrong certificate or a refused address stays so.
@@ -51,6 +52,7 @@ class Delivery:
     replies: list[Draft] = field(default_factory=list)
     jars: dict[str, dict[str, str]] = field(default_factory=dict)
     message: Message | None = None
+    is_broken: bool = False
 
     def fail(self, error_code: int, reason: str, *, url: str) -> None:
         """Note the error that ends this delivery, or this try of it."""
@@ -59,6 +61,8 @@ class Delivery:
     @property
     def may_help_to_retry(self) -> bool:
         """Whether the same request may fare better later."""
+        if self.is_broken:
+            return True
         if self.error_code is None or self.answer is None:
             return False
         status = self.answer.status
@@ -129,6 +133,13 @@ async def deliver_status(platform: Platform, sender: Requester, row: CallbackRow
         platform, sender, delivery, url=row.url, method=row.method, parameters=row.parameters
     )
     return delivery
+
+
+def broken(row: CallbackRow) -> Delivery:
+    """Return the outcome of a webhook that met a bug of ours: it is put off, and given up later."""
+    return Delivery(
+        row=row, is_broken=True, error_code=OUR_FAULT, reason="an unexpected error of ours"
+    )
 
 
 async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from trunkline.domain.account import Account
 from trunkline.domain.address import parse_recipient, parse_sender
@@ -16,7 +16,7 @@ from trunkline.flows.outbound import check_ownership, new_message
 from trunkline.flows.platform import Platform
 from trunkline.store.callbacks import CallbackRow, find_cookies
 from trunkline.twiml import Document, FetchNext, Reply, TwimlError, read_answer
-from trunkline.webhooks.request import is_webhook_url
+from trunkline.webhooks.request import is_webhook_url, resolve
 from trunkline.webhooks.requester import Requester
 
 FETCHES_MAX = (
@@ -106,7 +106,7 @@ class _Talk:
             following = await self._obey(document)
             if following is None:
                 return
-            url = urljoin(url.partition("#")[0], following[0])
+            url = resolve(url, following[0])
             method, extra = following[1], following[2]
             parameters = {**parameters, **extra}
         self.delivery.fail(RETRIEVAL_LIMIT, f"more than {FETCHES_MAX} documents", url=url)
@@ -182,10 +182,10 @@ class _Talk:
         await check_ownership(self.platform, self.account, Parties(sender, recipient))
         callback = reply.status_callback
         if callback is not None:
-            callback = urljoin(self.delivery.row.url.partition("#")[0], callback)
+            callback = resolve(self.delivery.row.url, callback)
             if not is_webhook_url(callback):
                 raise Refusal(BAD_STATUS_CALLBACK, name=callback)
-        media = tuple(urljoin(self.delivery.row.url.partition("#")[0], url) for url in reply.media)
+        media = tuple(resolve(self.delivery.row.url, url) for url in reply.media)
         message = new_message(
             self.platform,
             self.account.sid,

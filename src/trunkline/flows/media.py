@@ -1,6 +1,7 @@
 """Media are fetched before their message goes on its way, and kept by what they hold."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Media
 from trunkline.domain.ids import is_sid
 from trunkline.domain.message import Fact, Message
-from trunkline.flows.callbacks import RETRIED_CODES, RETRIED_STATUSES
+from trunkline.flows.callbacks import OUR_FAULT, RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
 from trunkline.flows.outbound import outbox_row
 from trunkline.flows.platform import Platform
@@ -38,6 +39,11 @@ TOO_LARGE = 11751
 BAD_CONTENT_TYPE = 12300
 DEFAULT_TYPE = "application/octet-stream"
 
+# Both names as RFC 6838 §4.2 limits them; octets beyond ASCII could not even be stored.
+_MEDIA_TYPE = re.compile(
+    r"\s*([a-z0-9][\w!#$&^.+-]{0,126}/[a-z0-9][\w!#$&^.+-]{0,126})\s*(?:;|$)", re.A | re.I
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -50,9 +56,10 @@ class Fetched:
     error_code: int | None = None
     reason: str = ""
     may_help_to_retry: bool = False
+    is_silent: bool = False
 
 
-async def fetch_media(platform: Platform, fetcher: Requester, row: MediaFetch) -> None:
+async def fetch_media(platform: Platform, fetcher: Requester, row: MediaFetch) -> Sequence[Fetched]:
     """Fetch what a message carries, then send it on its way; or try later; or let it fail.
 
     An inbound text whose media cannot be had is told without them.
@@ -62,9 +69,20 @@ async def fetch_media(platform: Platform, fetcher: Requester, row: MediaFetch) -
         found = [
             Fetched(row.urls[0], error_code=TOO_LARGE, reason="the media exceed 5 MB together")
         ]
-    failed = [item for item in found if item.error_code is not None]
+    await _settle(platform, row, found)
+    return found
+
+
+async def put_off(platform: Platform, row: MediaFetch) -> None:
+    """Let a message wait whose media met a bug of ours; after the last try it fails."""
+    reason = "an unexpected error of ours"
+    bug = Fetched(row.urls[0], error_code=OUR_FAULT, reason=reason, may_help_to_retry=True)
+    await _settle(platform, row, [bug])
+
+
+async def _settle(platform: Platform, row: MediaFetch, found: Sequence[Fetched]) -> None:
     due_at = None
-    if any(item.may_help_to_retry for item in failed):
+    if any(item.may_help_to_retry for item in found):
         due_at = next_attempt(
             row.attempts + 1,
             platform.clock.now(),
@@ -93,12 +111,24 @@ async def _fetch(platform: Platform, fetcher: Requester, row: MediaFetch, *, url
         retry = answer.status in RETRIED_STATUSES or (
             answer.status is None and answer.error_code in RETRIED_CODES
         )
-        return Fetched(url, error_code=answer.error_code, reason=reason, may_help_to_retry=retry)
+        return Fetched(
+            url,
+            error_code=answer.error_code,
+            reason=reason,
+            may_help_to_retry=retry,
+            is_silent=answer.status is None,
+        )
     if answer.is_cut:
         return Fetched(url, error_code=TOO_LARGE, reason="larger than 5 MB")
-    content_type = (answer.content_type or DEFAULT_TYPE).partition(";")[0].strip().lower()
+    content_type = media_type(answer.content_type)
     digest = await asyncio.to_thread(platform.media_files.put, answer.body)
     return Fetched(url, content_type, digest, len(answer.body))
+
+
+def media_type(header: str | None) -> str:
+    """Return the type that a Content-Type header names; one that is malformed names none."""
+    found = _MEDIA_TYPE.match(header or "")
+    return found[1].lower() if found else DEFAULT_TYPE
 
 
 async def _own_media(platform: Platform, account_sid: str, url: str) -> Media | None:

@@ -1,14 +1,15 @@
 """Webhooks that are due, every attempt that was made, and the cookies their receivers set."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from trunkline.store.rows import rows_of
+from trunkline.store.hosts import host_of
+from trunkline.store.rows import rows_of, values_of
 from trunkline.store.tables import callback_attempts, callbacks, cookies
 
 COOKIE_LIFE = timedelta(hours=4)  # Twilio keeps a pair's cookies for four hours without traffic.
@@ -31,6 +32,11 @@ class CallbackRow:
     attempts: int = 0
     due_at: datetime | None
     created_at: datetime
+
+    @property
+    def host(self) -> str:
+        """The host it goes to."""
+        return host_of(self.url)
 
     @property
     def next_at(self) -> datetime | None:
@@ -65,14 +71,19 @@ class AttemptRow:
     head: str
 
 
+COLUMNS = [callbacks.c[f.name] for f in fields(CallbackRow)]
+
+
 def insert_callbacks(db: Connection, rows: Sequence[CallbackRow]) -> None:
     """Queue webhooks."""
     if rows:
-        db.execute(insert(callbacks), rows_of(rows))
+        db.execute(insert(callbacks), [values_of(row) | {"host": row.host} for row in rows])
 
 
-def load_due_callbacks(db: Connection, now: datetime, *, limit: int) -> list[CallbackRow]:
-    """Return due webhooks, oldest first, only the first of each message."""
+def load_due_callbacks(
+    db: Connection, now: datetime, *, limit: int, passing_over: Iterable[str] = ()
+) -> list[CallbackRow]:
+    """Return due webhooks, oldest first, only the first of each message; some hosts' not."""
     earlier = callbacks.alias("earlier")
     first = ~(
         select(earlier.c.sid)
@@ -84,8 +95,8 @@ def load_due_callbacks(db: Connection, now: datetime, *, limit: int) -> list[Cal
         .exists()
     )
     query = (
-        select(callbacks)
-        .where(callbacks.c.due_at <= now, first)
+        select(*COLUMNS)
+        .where(callbacks.c.due_at <= now, callbacks.c.host.not_in(passing_over), first)
         .order_by(callbacks.c.due_at, callbacks.c.sid)
         .limit(limit)
     )
@@ -121,9 +132,7 @@ def postpone_callbacks(db: Connection, rows: Iterable[tuple[str, datetime | None
 
 def callbacks_of(db: Connection, message_sid: str) -> list[CallbackRow]:
     """Return the webhooks of a message that are not delivered yet."""
-    query = (
-        select(callbacks).where(callbacks.c.message_sid == message_sid).order_by(callbacks.c.sid)
-    )
+    query = select(*COLUMNS).where(callbacks.c.message_sid == message_sid).order_by(callbacks.c.sid)
     return [CallbackRow(**row._mapping) for row in db.execute(query)]
 
 

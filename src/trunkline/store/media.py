@@ -2,14 +2,17 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from trunkline.store.rows import rows_of
+from trunkline.store.hosts import host_of
+from trunkline.store.rows import values_of
 from trunkline.store.tables import media_fetches
 
 
@@ -26,12 +29,17 @@ class MediaFiles:
         if path.exists():
             return digest
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{digest}.{os.getpid()}.part")
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        # A name of its own: many messages may bring the same picture at the same moment.
+        descriptor, name = tempfile.mkstemp(suffix=".part", dir=self.directory)
+        partial = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)  # What a full disk cut short must not fill it more.
         _sync_directory(path.parent)
         return digest
 
@@ -58,21 +66,30 @@ class MediaFetch:
     due_at: datetime
     attempts: int = 0
 
+    @property
+    def host(self) -> str:
+        """The host that serves the first of them."""
+        return host_of(self.urls[0])
 
+
+COLUMNS = [media_fetches.c[f.name] for f in fields(MediaFetch)]
 _HERE = media_fetches.c.message_sid == bindparam("b_sid")
 
 
 def insert_fetches(db: Connection, rows: list[MediaFetch]) -> None:
     """Queue fetches."""
     if rows:
-        db.execute(insert(media_fetches), rows_of(rows))
+        values = [values_of(row) | {"host": row.host} for row in rows]
+        db.execute(insert(media_fetches), values)
 
 
-def load_due_fetches(db: Connection, now: datetime, *, limit: int) -> list[MediaFetch]:
-    """Return due fetches, oldest first."""
+def load_due_fetches(
+    db: Connection, now: datetime, *, limit: int, passing_over: Iterable[str] = ()
+) -> list[MediaFetch]:
+    """Return due fetches, oldest first; some hosts' not."""
     query = (
-        select(media_fetches)
-        .where(media_fetches.c.due_at <= now)
+        select(*COLUMNS)
+        .where(media_fetches.c.due_at <= now, media_fetches.c.host.not_in(passing_over))
         .order_by(media_fetches.c.due_at)
         .limit(limit)
     )

@@ -21,6 +21,9 @@ T = TypeVar("T")
 GROUP_MAX = 200  # Works in one commit; more only makes the first of them wait longer.
 READERS = 3  # Reads are short and share two or more cores with the event loop.
 BUSY_SECONDS = 10  # A reader may meet a checkpoint; the writer has the file to itself.
+# Where readers never pause, SQLite itself never begins its log anew.
+LOG_BYTES_MAX = 67_108_864
+LOG_WAIT_MS = 250  # How long writes may wait for readers then; if that fails, the log grows on.
 
 
 class Store(Protocol):
@@ -46,6 +49,8 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._connection: Connection | None = None
+        self._log_path = path.with_name(path.name + "-wal")
+        self._log_limit = LOG_BYTES_MAX
         self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -101,7 +106,25 @@ class SqliteStore:
     def _commit(self, works: Sequence[Work]) -> list[Any]:
         assert self._connection is not None, "the store has not been started"
         with self._connection.begin():
-            return [work(self._connection) for work in works]
+            results = [work(self._connection) for work in works]
+        self._shorten_log(self._connection)
+        return results
+
+    def _shorten_log(self, db: Connection) -> None:
+        """Begin the log anew when it became long; what is committed is so, whether or not."""
+        size = self._log_path.stat().st_size if self._log_path.exists() else 0
+        if size <= self._log_limit:
+            return
+        raw = db.connection.cursor()
+        try:
+            raw.execute(f"PRAGMA busy_timeout={LOG_WAIT_MS}")
+            (is_busy, *_) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            is_busy = 1  # A full disk, for example; the next commits will tell.
+        finally:
+            raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            raw.close()
+        self._log_limit = size + LOG_BYTES_MAX if is_busy else LOG_BYTES_MAX
 
 
 def _settle(futures: Sequence[asyncio.Future[Any]], outcome: list[Any] | BaseException) -> None:

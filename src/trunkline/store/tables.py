@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from trunkline.domain.ids import instant, micros
+from trunkline.store.hosts import HOST_MAX
 
 metadata = MetaData()
 
@@ -132,12 +133,13 @@ callbacks = Table(
     Column("method", String(4), nullable=False),
     Column("fallback_url", Text, nullable=False),
     Column("fallback_method", String(4), nullable=False),
+    Column("host", String(HOST_MAX), nullable=False),
     Column("parameters", JSON, nullable=False),
     Column("token", String(36), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant),
     Column("created_at", Instant, nullable=False),
-    Index("callbacks_due", "due_at", "sid"),
+    Index("callbacks_due", "due_at", "sid", "host"),  # Whole hosts are passed over.
     Index("callbacks_by_message", "message_sid", "sid"),
 )
 
@@ -181,9 +183,10 @@ media_fetches = Table(
     _sid("message_sid", key=True),
     _sid("account_sid"),
     Column("urls", JSON, nullable=False),
+    Column("host", String(HOST_MAX), nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Index("media_fetches_due", "due_at", "message_sid"),
+    Index("media_fetches_due", "due_at", "message_sid", "host"),
 )
 
 # Cookies of webhook receivers, per pair of addresses; they lapse after four quiet hours.
@@ -193,7 +196,7 @@ cookies = Table(
     _sid("account_sid", key=True),
     Column("sender", String(ADDRESS_LENGTH), primary_key=True),
     Column("recipient", String(ADDRESS_LENGTH), primary_key=True),
-    Column("host", String(255), primary_key=True),
+    Column("host", String(HOST_MAX), primary_key=True),
     Column("jar", JSON, nullable=False),
     Column("used_at", Instant, nullable=False),
 )

@@ -44,6 +44,7 @@ from trunkline.webhooks.request import (
     redirected,
 )
 from trunkline.webhooks.requester import NO_COOKIES
+from trunkline.webhooks.resolver import ThreadResolver
 from trunkline.webhooks.slots import Slots
 
 # A quarter of the 1,024 open files that a process commonly gets.
@@ -128,6 +129,7 @@ class WebhookClient:
         connector = aiohttp.TCPConnector(
             limit=CONNECTIONS_MAX,
             ssl=self._tls,
+            resolver=ThreadResolver(),
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             socket_factory=self._open_socket,
             timeout_ceil_threshold=TIMEOUT_CEILING_SECONDS,

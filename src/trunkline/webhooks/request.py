@@ -9,7 +9,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote, unquote, urlencode, urljoin
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from trunkline.webhooks.overrides import DEFAULT_OVERRIDES, Overrides, parse_overrides
 from trunkline.webhooks.signature import sign
@@ -68,9 +68,20 @@ def is_webhook_url(text: str) -> bool:
     if len(text) > URL_LENGTH_MAX or _NEVER.search(text):
         return False
     parts = _URL.fullmatch(text)
-    if parts is None or _ascii_host(parts["host"]) is None:
+    if parts is None or _ascii_host(parts["host"]) is None or not _is_splittable(text):
         return False
     return parts["port"] is None or 1 <= int(parts["port"][1:]) <= 65535
+
+
+def resolve(base: str, reference: str) -> str:
+    """Return the URL that *reference* means in a document at *base*.
+
+    What cannot be a URL comes back as it is; is_webhook_url() then refuses it.
+    """
+    try:
+        return urljoin(base.partition("#")[0], reference)
+    except ValueError:
+        return reference
 
 
 def parse_target(url: str) -> Target:
@@ -119,10 +130,7 @@ def redirected(request: Rendered, status: int, *, location: str) -> Rendered | N
     301, 302 and 303 become a GET without a body; 307 and 308 keep method and body. The headers,
     and so the signature of the original request, stay.
     """
-    try:
-        url = urljoin(request.url, location.strip())
-    except ValueError:
-        return None
+    url = resolve(request.url, location.strip())
     if not is_webhook_url(url):
         return None
     url = parse_target(url).url
@@ -170,6 +178,14 @@ def _with_query(url: str, query: str) -> str:
     if "?" not in url:
         return f"{url}?{query}"
     return f"{url}{query}" if url.endswith(("?", "&")) else f"{url}&{query}"
+
+
+def _is_splittable(text: str) -> bool:
+    """Say whether urlsplit() takes *text* apart: brackets and odd letters in user-info upset it."""
+    try:
+        return bool(urlsplit(text).netloc)
+    except ValueError:
+        return False
 
 
 def _ascii_host(host: str) -> str | None:

@@ -79,6 +79,7 @@ def _callbacks() -> None:
         sa.Column("method", sa.String(length=4), nullable=False),
         sa.Column("fallback_url", sa.Text(), nullable=False),
         sa.Column("fallback_method", sa.String(length=4), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("parameters", sa.JSON(), nullable=False),
         sa.Column("token", sa.String(length=36), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -87,7 +88,7 @@ def _callbacks() -> None:
         sa.PrimaryKeyConstraint("sid"),
     )
     op.create_index("callbacks_by_message", "callbacks", ["message_sid", "sid"], unique=False)
-    op.create_index("callbacks_due", "callbacks", ["due_at", "sid"], unique=False)
+    op.create_index("callbacks_due", "callbacks", ["due_at", "sid", "host"], unique=False)
 
 
 def _carrier_refs() -> None:
@@ -183,11 +184,14 @@ def _media_fetches() -> None:
         sa.Column("message_sid", sa.String(length=34), nullable=False),
         sa.Column("account_sid", sa.String(length=34), nullable=False),
         sa.Column("urls", sa.JSON(), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("message_sid"),
     )
-    op.create_index("media_fetches_due", "media_fetches", ["due_at", "message_sid"], unique=False)
+    op.create_index(
+        "media_fetches_due", "media_fetches", ["due_at", "message_sid", "host"], unique=False
+    )
 
 
 def _messages() -> None:

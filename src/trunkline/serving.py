@@ -1,0 +1,163 @@
+"""The HTTP server: uvicorn with the limits that it lacks, against callers who mean no good.
+
+A caller may be slow, endless or silent; it costs one connection, for a limited time and memory.
+"""
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import Callable, Iterator
+from socket import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+SHUTDOWN_SECONDS = 3  # A request that takes longer is cut; what it was answered for is on disk.
+REQUEST_SECONDS = 60.0  # For a whole request to arrive; the largest that is read has 64 kB.
+HEAD_BYTES_MAX = 65_536  # Browsers' cookies come to 8 kB, and other servers allow no more.
+HEADERS_MAX = 200  # Trailers count as well.
+REQUEST_BYTES_MAX = 10_485_760  # What is too much is read past, so that its caller hears so.
+PIPELINE_MAX = 16  # Requests sent before the answer to the one before; no client of today does.
+FILES_WANTED = 65_536
+FILES_KEPT = 512  # For webhooks (256), look-ups, media and the database.
+CONNECTIONS_MAX = 10_000  # About 60 kB each while they are idle.
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    connections_max = CONNECTIONS_MAX
+    request_seconds = REQUEST_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+    _in_head = False
+    _has_answered = False
+    _size = 0
+    _chunk = 0
+    _unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+        else:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._expect_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, within limits."""
+        self._chunk = len(data)
+        self._size += self._chunk
+        super().data_received(data)
+        limit = HEAD_BYTES_MAX if self._in_head else REQUEST_BYTES_MAX
+        if self._deadline is not None and self._size > limit:
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        if len(self.pipeline) >= PIPELINE_MAX:
+            raise OverflowError("too many requests at once")
+        super().on_message_begin()
+        self._in_head, self._size = True, self._chunk
+        self._expect()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header or a trailer."""
+        if len(self.headers) >= HEADERS_MAX:
+            raise OverflowError("too many headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._in_head, self._has_answered = False, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the whole request is here."""
+        self._expect_no_more()
+        super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; a caller who still reads an answer is waited for."""
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread != self._unread:
+            self._unread = unread
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.abort()
+
+    def _expect(self) -> None:
+        self._expect_no_more()
+        # Not close(), which would wait for the caller to read what was written to him.
+        self._deadline = self.loop.call_later(self.request_seconds, self.transport.abort)
+
+    def _expect_no_more(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self) -> None:
+        # An answer under way would be broken by another one.
+        if self._in_head and not self._has_answered:
+            self.send_400_response("The head of the request is too large.")
+        else:
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """An HTTP server whose signals are the composition root's, and that says when it answers."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets=sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: uvicorn would raise them again and end the process halfway."""
+        yield
+
+    def leave(self) -> None:
+        """Stop accepting and finish what is under way; the second time at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def server_for(asgi: ASGIApp) -> Server:
+    """Return a server for *asgi*; as many connections as this process may have open files."""
+    Protocol.connections_max = min(CONNECTIONS_MAX, _raise_file_limit() - FILES_KEPT)
+    return Server(
+        uvicorn.Config(
+            asgi,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+
+
+def _raise_file_limit() -> int:
+    """Return how many files may be open, after asking for as many as are wanted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return FILES_WANTED if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

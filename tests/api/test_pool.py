@@ -1,0 +1,142 @@
+"""Working off what is due: dead hosts, bugs and news, on a source that the test holds."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.harness import NOON
+from trunkline.dispatch.hosts import Pace
+from trunkline.dispatch.pool import LOOK_SECONDS, Pool
+from trunkline.runtime import Batcher, Bell, ManualClock
+
+PLACES = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something to do at a host."""
+
+    key: str
+    host: str
+    due_at: datetime = NOON
+
+
+@dataclass
+class Source:
+    """Rows in a list; hosts called dead… never answer, those called broken… meet a bug."""
+
+    rows: list[Row] = field(default_factory=list)
+    performed: list[str] = field(default_factory=list)
+    looks: int = 0
+    name: str = "test"
+
+    def place(self, row: Row) -> tuple[str, str]:
+        return row.key, row.host
+
+    async def load(
+        self, now: datetime, supplied: Iterable[str], *, limit: int
+    ) -> tuple[Sequence[Row], datetime | None]:
+        self.looks += 1
+        passed_over = set(supplied)
+        due = [r for r in self.rows if r.due_at <= now and r.host not in passed_over]
+        return due[:limit], min((r.due_at for r in self.rows if r.due_at > now), default=None)
+
+    async def perform(self, row: Row) -> Pace:
+        if row.host.startswith("dead"):
+            await asyncio.Event().wait()
+        self.rows.remove(row)
+        if row.host.startswith("broken"):
+            raise LookupError(row.key)
+        self.performed.append(row.key)
+        return Pace.QUICK
+
+
+@dataclass
+class Desk:
+    """A pool with its source, its clock and its bell."""
+
+    source: Source
+    clock: ManualClock
+    bell: Bell
+    pool: Pool[Row]
+
+    async def work(self) -> None:
+        """Step until nothing moves."""
+        while await self.pool.step():
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Return a pool without rows."""
+    source, clock, bell = Source(), ManualClock(NOON), Bell()
+    return Desk(source, clock, bell, Pool(source, clock, bell=bell, concurrency=PLACES))
+
+
+def rows(host: str, count: int) -> list[Row]:
+    return [Row(f"{host}-{n}", host) for n in range(count)]
+
+
+async def test_dead_hosts_with_thousands_of_rows_starve_nobody(desk: Desk) -> None:
+    """Their rows come first and fill neither the memory nor the places."""
+    for n in range(8):
+        desk.source.rows += rows(f"dead{n}", 2000)
+    desk.source.rows += rows("live", 700)
+    await desk.work()
+    assert len(desk.source.performed) == 700
+    await desk.pool.stop()
+
+
+async def test_a_bug_is_told_once_and_stops_no_other_row(desk: Desk) -> None:
+    """Everything else was done; the bug comes out of the next step, for the log."""
+    desk.source.rows = [*rows("broken", 3), *rows("live", 20)]
+    with pytest.raises(ExceptionGroup) as raised:
+        await desk.work()
+    assert [str(e) for e in raised.value.exceptions] == ["broken-0", "broken-1", "broken-2"]
+    await desk.work()
+    assert (len(desk.source.performed), desk.source.rows) == (20, [])
+
+
+async def test_nothing_is_looked_for_without_a_reason(desk: Desk) -> None:
+    """News, a due time or a while without a look are reasons."""
+    later = NOON + timedelta(seconds=2)
+    desk.source.rows = [Row("later", "a", later)]
+    await desk.work()
+    looks = desk.source.looks
+    await desk.work()
+    assert (desk.source.looks, await desk.pool.next_due()) == (looks, later)
+    desk.source.rows.append(Row("now", "a"))
+    desk.bell.ring()
+    await desk.work()
+    assert desk.source.performed == ["now"]
+    desk.clock.advance(2)
+    await desk.work()
+    assert desk.source.performed == ["now", "later"]
+    desk.source.rows.append(Row("unannounced", "a"))
+    desk.clock.advance(LOOK_SECONDS)
+    await desk.work()
+    assert desk.source.performed == ["now", "later", "unannounced"]
+
+
+async def test_of_a_list_that_fails_only_the_culprit_fails() -> None:
+    """The others are done all the same, each alone."""
+    batcher: Batcher[int] = Batcher()
+    done: list[int] = []
+
+    async def flow(items: list[int]) -> None:
+        if 3 in items:
+            raise LookupError("three")
+        done.extend(items)
+
+    calls = (batcher.add(n, flow) for n in range(6))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [
+        *[type(None)] * 3,
+        LookupError,
+        *[type(None)] * 2,
+    ]
+    assert sorted(done) == [0, 1, 2, 4, 5]
