@@ -455,7 +455,7 @@ async def test_names_that_nobody_answers_for_hold_up_no_other(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    dead = [asyncio.create_task(send(f"http://dead{n}.example/")) for n in range(60)]
+    dead = [asyncio.ensure_future(send(f"http://dead{n}.example/")) for n in range(60)]
     answer = await asyncio.wait_for(send("http://live.example/"), 4)
     assert (answer.error_code, any(task.done() for task in dead)) == (11210, False)
     silence.set()

@@ -11,6 +11,7 @@ from trunkline.console.pages import page
 from trunkline.console.timeline import draw_timeline
 from trunkline.console.visit import Visit
 from trunkline.domain.account import Media
+from trunkline.domain.ids import instant, sid_micros
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message
 from trunkline.domain.text import split
 from trunkline.flows import messages
@@ -52,12 +53,13 @@ async def _related(visit: Visit, message: Message) -> list[Message]:
         return [] if found is None else [found]
     if message.direction is not Direction.INBOUND:
         return []
+    made_at = instant(sid_micros(message.sid))
     wanted = MessageFilter(
         sender=message.recipient,
         recipient=message.sender,
         direction=Direction.OUTBOUND_REPLY,
-        created_from=message.created_at,
-        created_before=message.created_at + ANSWERED_WITHIN,
+        created_from=made_at,
+        created_before=made_at + ANSWERED_WITHIN,
     )
     replies = await messages.page(
         visit.platform, visit.account.sid, wanted, Page(size=REPLIES_LOOKED_AT_MAX)

@@ -9,6 +9,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AT_ONCE = EPOCH
 MICROSECOND = timedelta(microseconds=1)
 RANDOM_BITS = 72
+MICROS_DIGITS = 14  # They last until the year 4253.
+MICROS_MAX = 16**MICROS_DIGITS - 1
 
 
 def micros(at: datetime) -> int:
@@ -26,7 +28,7 @@ def render_sid(prefix: str, at_micros: int, *, bits: int) -> str:
 
     Time comes first so that new rows go to the end of every index and lists sort by SID.
     """
-    return f"{prefix}{at_micros:014x}{bits:018x}"
+    return f"{prefix}{at_micros:0{MICROS_DIGITS}x}{bits:018x}"
 
 
 def position_of(sid: str) -> str:
@@ -34,9 +36,14 @@ def position_of(sid: str) -> str:
     return sid[2:]
 
 
+def position_at(at: datetime) -> str:
+    """Return where SIDs made at *at* begin in the order of all; for any time there is."""
+    return f"{min(max(micros(at), 0), MICROS_MAX):0{MICROS_DIGITS}x}"
+
+
 def sid_micros(sid: str) -> int:
     """Return when a SID was made, in microseconds since 1970."""
-    return int(sid[2:16], 16)
+    return int(sid[2 : 2 + MICROS_DIGITS], 16)
 
 
 def is_sid(text: str, *prefixes: str) -> bool:

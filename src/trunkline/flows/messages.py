@@ -23,7 +23,6 @@ from trunkline.store.messages import (
     delete_message,
     events_of,
     find_message,
-    page_messages,
     update_messages,
 )
 from trunkline.store.paging import Found, Page
@@ -37,6 +36,7 @@ from trunkline.store.records import (
     insert_record,
     update_record,
 )
+from trunkline.store.search import page_messages
 
 __all__ = ["MessageFilter", "Trace", "amend", "find", "page", "remove", "trace"]
 

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     and_,
     bindparam,
     delete,
@@ -21,7 +20,6 @@ from sqlalchemy import (
 
 from trunkline.domain.ids import position_of
 from trunkline.domain.message import Direction, Message, Status
-from trunkline.store.paging import Found, Page, fetch_page
 from trunkline.store.rows import rows_of, values_of
 from trunkline.store.tables import (
     callback_attempts,
@@ -59,7 +57,10 @@ _UPDATE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFilter:
-    """Which messages are wanted. sent_from is inclusive, sent_before exclusive."""
+    """Which messages are wanted. Times begin inclusive and end exclusive.
+
+    When a message was created its SID says, which a clock that is set back does not put back.
+    """
 
     recipient: str | None = None
     sender: str | None = None
@@ -104,7 +105,7 @@ def find_message(db: Connection, account_sid: str, sid: str) -> Message | None:
     """Return one message of an account."""
     query = select(*COLUMNS).where(_is(account_sid, sid))
     row = db.execute(query).first()
-    return None if row is None else _build(row)
+    return None if row is None else build_message(row)
 
 
 def messages_by_sid(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, Message]:
@@ -115,16 +116,8 @@ def messages_by_sid(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str
             messages.c.account_sid == account_sid,
             messages.c.position.in_([position_of(sid) for sid in sids]),
         )
-        found |= {row.sid: _build(row) for row in db.execute(query)}
+        found |= {row.sid: build_message(row) for row in db.execute(query)}
     return found
-
-
-def page_messages(
-    db: Connection, account_sid: str, wanted: MessageFilter, page: Page
-) -> Found[Message]:
-    """Return one page of an account's messages, newest first."""
-    query = _matching(select(*COLUMNS).where(messages.c.account_sid == account_sid), wanted)
-    return fetch_page(db, query, page, key=messages.c.position, cursor=position_of, build=_build)
 
 
 def delete_message(db: Connection, account_sid: str, sid: str) -> None:
@@ -160,24 +153,6 @@ def events_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[Ev
     return [Event(**row._mapping) for row in db.execute(query)]
 
 
-def _matching(query: Select[Any], wanted: MessageFilter) -> Select[Any]:
-    column = messages.c
-    conditions = [
-        column.recipient == wanted.recipient if wanted.recipient is not None else None,
-        column.sender == wanted.sender if wanted.sender is not None else None,
-        column.sent_at >= wanted.sent_from if wanted.sent_from is not None else None,
-        column.sent_at < wanted.sent_before if wanted.sent_before is not None else None,
-        column.created_at >= wanted.created_from if wanted.created_from is not None else None,
-        column.created_at < wanted.created_before if wanted.created_before is not None else None,
-        column.status.in_(wanted.statuses) if wanted.statuses else None,
-        column.direction == wanted.direction if wanted.direction is not None else None,
-        (column.sender == wanted.address) | (column.recipient == wanted.address)
-        if wanted.address is not None
-        else None,
-    ]
-    return query.where(*[condition for condition in conditions if condition is not None])
-
-
 def _values(message: Message) -> dict[str, Any]:
     return values_of(message) | {"position": position_of(message.sid)}
 
@@ -191,7 +166,8 @@ def _is(account_sid: str, sid: str) -> ColumnElement[bool]:
     )
 
 
-def _build(row: Row[Any]) -> Message:
+def build_message(row: Row[Any]) -> Message:
+    """Return the message in a row of COLUMNS."""
     values = dict(row._mapping)
     values["status"] = Status(values["status"])
     values["direction"] = Direction(values["direction"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, Connection, Row, Select
+from sqlalchemy import ColumnElement, Connection, Row, Select
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def fetch_page(
     query: Select[Any],
     page: Page,
     *,
-    key: Column[str],
+    key: ColumnElement[str],
     build: Callable[[Row[Any]], T],
     cursor: Callable[[str], str] = str,
     where: Callable[[T], bool] | None = None,

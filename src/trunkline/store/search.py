@@ -4,10 +4,11 @@ Every filter has an index. Of several, the one that leaves the fewest rows leads
 others are hidden from the planner, who knows nothing of how many rows each one leaves.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, select, true
 
 from trunkline.domain.ids import position_at, position_of
 from trunkline.domain.message import Message
@@ -17,8 +18,10 @@ from trunkline.store.tables import messages
 
 COUNT_MAX = 20_000  # Rows that are filtered or sorted in a moment; nothing is counted further.
 
-# By what each finds is in the list's order already, so that where all leave many rows the first
-# one that is asked for leads; what was sent in a span of time would have to be sorted.
+Test = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+
+# What each of these finds is in the list's order already, so the first that is asked for leads
+# where all leave many rows; what was sent in a span of time would have to be sorted.
 _ORDERED = ("recipient", "sender", "status", "direction")
 
 
@@ -37,7 +40,12 @@ def page_messages(
     # Sorted by their keys alone; whole rows would take ten times as long.
     keys = _query(select(messages.c.position), account_sid, wanted, leader=leader)
     found = fetch_page(
-        db, keys, page, key=messages.c.position, cursor=position_of, build=lambda row: row.position
+        db,
+        keys,
+        page,
+        key=_hidden(messages.c.position),
+        cursor=position_of,
+        build=lambda row: str(row.position),
     )
     here = (messages.c.account_sid == account_sid) & messages.c.position.in_(found.items)
     rows = db.execute(select(*COLUMNS).where(here).order_by(messages.c.position.desc()))
@@ -65,17 +73,60 @@ def _page_of_address(
     return Found(items[: page.size], has_next=more, has_previous=page.after is not None)
 
 
-def _conditions(wanted: MessageFilter) -> dict[str, list[ColumnElement[bool]]]:
+def _tests(wanted: MessageFilter) -> dict[str, Test]:
     """Return what is asked of each column that has an index."""
-    column = messages.c
-    asked = {
-        "recipient": [column.recipient == wanted.recipient] if wanted.recipient is not None else [],
-        "sender": [column.sender == wanted.sender] if wanted.sender is not None else [],
-        "status": [column.status.in_(wanted.statuses)] if wanted.statuses else [],
-        "direction": [column.direction == wanted.direction] if wanted.direction else [],
-        "sent_at": [
-            *([column.sent_at >= wanted.sent_from] if wanted.sent_from else []),
-            *([column.sent_at < wanted.sent_before] if wanted.sent_before else []),
-        ],
-    }
-    return {name: conditions for name, conditions in asked.items() if conditions}
+    tests: dict[str, Test] = {}
+    if wanted.recipient is not None:
+        tests["recipient"] = lambda column: column == wanted.recipient
+    if wanted.sender is not None:
+        tests["sender"] = lambda column: column == wanted.sender
+    if wanted.statuses:
+        tests["status"] = lambda column: column.in_(wanted.statuses)
+    if wanted.direction is not None:
+        tests["direction"] = lambda column: column == wanted.direction
+    if wanted.sent_from is not None or wanted.sent_before is not None:
+        tests["sent_at"] = lambda column: and_(
+            true() if wanted.sent_from is None else column >= wanted.sent_from,
+            true() if wanted.sent_before is None else column < wanted.sent_before,
+        )
+    return tests
+
+
+def _leader(db: Connection, account_sid: str, wanted: MessageFilter) -> str | None:
+    """Return the column whose index leads the search; None for the order of the list itself."""
+    tests = _tests(wanted)
+    if tests.keys() <= {"recipient"} or tests.keys() <= {"sender"}:
+        return next(iter(tests), None)
+    counts = {name: _count(db, account_sid, name, test=test) for name, test in tests.items()}
+    fewest = min(counts, key=lambda name: counts[name])
+    if counts[fewest] < COUNT_MAX:
+        return fewest
+    ordered = next((name for name in _ORDERED if name in tests), None)
+    # Nearly all of the newest messages were sent lately: that is soon found in the list's order.
+    return ordered if ordered or wanted.sent_before is None else "sent_at"
+
+
+def _count(db: Connection, account_sid: str, name: str, *, test: Test) -> int:
+    here = (messages.c.account_sid == account_sid) & test(messages.c[name])
+    some = select(messages.c.position).where(here).limit(COUNT_MAX).subquery()
+    return db.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def _query(
+    query: Select[Any], account_sid: str, wanted: MessageFilter, *, leader: str | None
+) -> Select[Any]:
+    """Add what is wanted to *query* so that only the index of *leader* serves it."""
+    query = query.where(messages.c.account_sid == account_sid)
+    for name, test in _tests(wanted).items():
+        column = messages.c[name]
+        query = query.where(test(column if name == leader else _hidden(column)))
+    if wanted.created_from is not None:
+        query = query.where(messages.c.position >= position_at(wanted.created_from))
+    if wanted.created_before is not None:
+        query = query.where(messages.c.position < position_at(wanted.created_before))
+    return query
+
+
+def _hidden(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the same value as an expression, which no index serves."""
+    return func.coalesce(column, null())

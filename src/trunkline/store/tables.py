@@ -90,6 +90,8 @@ messages = Table(
     Index("messages_by_recipient", "account_sid", "recipient", "position"),
     Index("messages_by_sender", "account_sid", "sender", "position"),
     Index("messages_by_sent_at", "account_sid", "sent_at", "position"),
+    Index("messages_by_status", "account_sid", "status", "position"),
+    Index("messages_by_direction", "account_sid", "direction", "position"),
 )
 
 # What a lane has still to hand over. Narrow, because its rows live only for moments.

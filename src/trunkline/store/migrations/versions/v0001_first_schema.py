@@ -221,6 +221,9 @@ def _messages() -> None:
         sa.PrimaryKeyConstraint("account_sid", "position"),
     )
     op.create_index(
+        "messages_by_direction", "messages", ["account_sid", "direction", "position"], unique=False
+    )
+    op.create_index(
         "messages_by_recipient", "messages", ["account_sid", "recipient", "position"], unique=False
     )
     op.create_index(
@@ -228,6 +231,9 @@ def _messages() -> None:
     )
     op.create_index(
         "messages_by_sent_at", "messages", ["account_sid", "sent_at", "position"], unique=False
+    )
+    op.create_index(
+        "messages_by_status", "messages", ["account_sid", "status", "position"], unique=False
     )
 
 
