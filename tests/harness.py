@@ -15,7 +15,7 @@ from trunkline.app import App
 from trunkline.config import Config
 from trunkline.flows.messages import trace
 from trunkline.runtime import Chance, ManualClock
-from trunkline.webhooks.answer import Answer, Attempt
+from trunkline.webhooks.answer import BLOCKED, Answer, Attempt
 from trunkline.webhooks.request import Rendered, Target
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -57,6 +57,7 @@ class Receiver:
     clock: ManualClock
     script: Script = lambda seen: (204, "", b"")
     seen: list[Seen] = field(default_factory=list)
+    blocked: bool = False
 
     async def send(
         self,
@@ -76,14 +77,14 @@ class Receiver:
             self.clock.now(),
         )
         self.seen.append(seen)
-        status, content_type, body = self.script(seen)
+        status, content_type, body = (0, "", b"") if self.blocked else self.script(seen)
         error = 11205 if status == 0 else 11200 if status >= 400 else None
         attempt = Attempt(
             started_at=self.clock.now(),
             duration_ms=1,
             status=status or None,
             error_code=error,
-            reason="" if error is None else f"HTTP {status}",
+            reason=BLOCKED.reason if self.blocked else "" if error is None else f"HTTP {status}",
             url_host=urlsplit(request.url).netloc,
             head=body[:1024],
         )

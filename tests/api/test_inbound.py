@@ -398,3 +398,14 @@ async def test_a_webhook_that_meets_a_bug_is_put_off(trunkline: Trunkline) -> No
     assert trunkline.receiver.statuses(sound) == ["sent", "delivered"]
     assert trunkline.receiver.statuses(broken) == ["sent"] * 6 + ["delivered"] * 6
     assert 20500 in [e["detail"].get("error_code") for e in await trunkline.events(broken)]
+
+
+async def test_a_refused_address_is_not_asked_again(trunkline: Trunkline) -> None:
+    """What the guard does not allow now it does not allow later; the error is on record."""
+    trunkline.receiver.blocked = True
+    sid = (await trunkline.send(StatusCallback=APP)).json["sid"]
+    await trunkline.run_for(10_000)
+    assert trunkline.receiver.statuses(sid) == ["sent", "delivered"]
+    events = await trunkline.events(sid)
+    errors = [e["detail"]["error_code"] for e in events if e["kind"] == "webhook_error"]
+    assert errors == [11205, 11205]

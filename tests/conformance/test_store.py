@@ -114,7 +114,7 @@ async def test_it_is_fully_synchronised(store: SqliteStore) -> None:
 async def test_the_log_stays_short_where_readers_never_pause(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite alone would never begin it anew; a reader that stays does not fail a write."""
+    """SQLite alone would never begin it anew."""
     limit = 1_000_000
     monkeypatch.setattr("trunkline.store.store.LOG_BYTES_MAX", limit)
     store._log_limit = limit

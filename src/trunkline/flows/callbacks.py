@@ -26,7 +26,7 @@ from trunkline.store.callbacks import (
     save_cookies,
 )
 from trunkline.store.messages import insert_events, messages_by_sid, update_messages
-from trunkline.webhooks.answer import Answer
+from trunkline.webhooks.answer import BLOCKED, Answer
 from trunkline.webhooks.request import is_webhook_url, parse_target, render_request
 from trunkline.webhooks.requester import Requester
 
@@ -64,6 +64,8 @@ class Delivery:
         if self.is_broken:
             return True
         if self.error_code is None or self.answer is None:
+            return False
+        if self.attempts and self.attempts[-1].reason == BLOCKED.reason:
             return False
         status = self.answer.status
         if status is not None and self.answer.error_code is not None:

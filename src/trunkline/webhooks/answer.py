@@ -38,6 +38,9 @@ class Failure:
     retry_class: str = ""
 
 
+BLOCKED: Final = Failure(NO_CONNECTION, "the address is not one that webhooks may reach")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """Record one try, its redirects and challenges included."""

@@ -8,6 +8,7 @@ from aiohttp import http_exceptions
 
 from trunkline.webhooks.answer import (
     BAD_URL,
+    BLOCKED,
     CERTIFICATE_EXPIRED,
     CERTIFICATE_MISMATCH,
     CERTIFICATE_UNTRUSTED,
@@ -47,7 +48,6 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Failure], ...]] = (
     (TimeoutError, Failure(TOTAL_TIME, "the total time is used up")),
 )
 _LOST: Final = Failure(NO_CONNECTION, "the connection failed", "rt")
-BLOCKED: Final = Failure(NO_CONNECTION, "the address is not one that webhooks may reach")
 
 # What an exchange raises for things a remote does; anything else is a bug of ours.
 REMOTE_ERRORS: Final = (
