@@ -103,8 +103,8 @@ class App:
         self.console = console_app(
             self.platform,
             self.network,
-            is_loopback=config.is_loopback,
-            allowed_hosts=loopback_hosts(port) if config.is_loopback else frozenset(),
+            is_loopback=config.is_private,
+            allowed_hosts=loopback_hosts(port) if config.is_private else frozenset(),
         )
         self.asgi = front_door(
             ApiServer(self.platform, RESOURCES),

@@ -72,6 +72,12 @@ def _is_address(text: str) -> bool:
         return False
 
 
+def _is_loopback(host: str) -> bool:
+    if _is_address(host):
+        return ip_address(host).is_loopback
+    return host.rstrip(".").lower() == "localhost"
+
+
 def _is_place(text: str) -> bool:
     """Tell whether *text* names a host, an address or a network."""
     try:
@@ -196,10 +202,13 @@ class Config(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
-        if _is_address(self.host):
-            return ip_address(self.host).is_loopback
-        return self.host.rstrip(".").lower() == "localhost"
+        """Whether the server listens to this machine only."""
+        return _is_loopback(self.host)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach the server, also by way of a proxy before it."""
+        return self.is_loopback and _is_loopback(urlsplit(self.public_url).hostname or "")
 
     @property
     def public_url(self) -> str:

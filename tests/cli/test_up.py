@@ -246,6 +246,16 @@ def test_a_second_process_on_the_same_directory_is_refused(server: Server) -> No
         assert client.api.v2010.account.fetch().sid == server.account_sid
 
 
+def test_what_people_write_is_for_the_owner_alone(tmp_path: Path) -> None:
+    """No other user of the machine reads the database, in a directory that he may enter, too."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    with running(tmp_path) as server, server.client() as client:
+        client.messages.create(to=PHONE, from_=server.number, body="a secret")
+        files = [path for path in server.data_dir.rglob("*") if path.is_file()]
+        assert "trunkline.db-wal" in {path.name for path in files}
+        assert [path.name for path in files if path.stat().st_mode & 0o077] == []
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("port", "seventy"), ("odds", "deliver=2"), ("base_url", "ftp://x")]
 )

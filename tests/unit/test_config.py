@@ -235,3 +235,14 @@ def test_settings_do_not_change() -> None:
     config = Config()
     with pytest.raises(ValidationError):
         config.port = 1  # type: ignore[misc]
+
+
+def test_a_public_base_url_is_not_private() -> None:
+    """Behind a proxy the console asks for a login, although the server listens on loopback."""
+    for url, is_private in (
+        (None, True),
+        ("http://localhost:9000", True),
+        ("https://sms.example.com", False),
+    ):
+        config = Config.model_validate({"base_url": url})
+        assert (config.is_loopback, config.is_private) == (True, is_private)
