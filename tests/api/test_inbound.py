@@ -1,5 +1,6 @@
 """Texts that come in: webhooks, TwiML, replies, fallbacks, and what goes wrong on the way."""
 
+import asyncio
 import contextlib
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -409,3 +410,45 @@ async def test_a_refused_address_is_not_asked_again(trunkline: Trunkline) -> Non
     events = await trunkline.events(sid)
     errors = [e["detail"]["error_code"] for e in events if e["kind"] == "webhook_error"]
     assert errors == [11205, 11205]
+
+
+async def test_a_text_redacted_under_way_stays_redacted(trunkline: Trunkline) -> None:
+    """A webhook that succeeds after a failure takes the blame back, and nothing else."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = lambda seen: (503, "", b"")
+    await speak(trunkline, "secret")
+    (inbound,) = await messages(trunkline)
+    path = f"{trunkline.base}/Messages/{inbound['sid']}.json"
+    held = asyncio.Event()
+    send = trunkline.receiver.send
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        await held.wait()
+        return await send(*arguments, **options)
+
+    trunkline.receiver.send = slow  # type: ignore[method-assign]
+    trunkline.receiver.script = lambda seen: (204, "", b"")
+    trunkline.clock.advance(60)
+    *_, webhooks = trunkline.app.workers
+    while await webhooks.step():
+        pass
+    assert (await trunkline.request("POST", path, {"Body": ""})).status == 200
+    held.set()
+    await trunkline.run_for(60)
+    after = await trunkline.message(inbound["sid"])
+    assert (after["body"], after["error_code"]) == ("", None)
+
+
+async def test_a_deleted_text_is_still_told(trunkline: Trunkline) -> None:
+    """Its webhook was due before it was deleted."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = lambda seen: (503, "", b"")
+    await speak(trunkline, "gone soon")
+    (inbound,) = await messages(trunkline)
+    path = f"{trunkline.base}/Messages/{inbound['sid']}.json"
+    assert (await trunkline.request("DELETE", path)).status == 204
+    trunkline.receiver.seen.clear()
+    trunkline.receiver.script = lambda seen: (200, "text/plain", b"hello?")
+    await trunkline.run_for(120)
+    assert [s.form["Body"] for s in trunkline.receiver.seen] == ["gone soon"]
+    assert await messages(trunkline) == []

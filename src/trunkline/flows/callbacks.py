@@ -199,9 +199,10 @@ def _keep_cookies(db: Connection, deliveries: Sequence[Delivery], now: datetime)
 
 def _forgive(db: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> list[Message]:
     """Take back what inbound messages were blamed for: their webhook arrived after all."""
-    forgiven = [
-        blame(d.message, None, at=now) for d in deliveries if d.message and d.message.error_code
-    ]
+    blamed = [d.message for d in deliveries if d.message and d.message.error_code]
+    # Read anew: whoever redacted a text while its webhook was under way must not get it back.
+    known = messages_by_sid(db, [(m.account_sid, m.sid) for m in blamed])
+    forgiven = [blame(message, None, at=now) for message in known.values()]
     update_messages(db, forgiven)
     return forgiven
 

@@ -57,11 +57,15 @@ async def deliver_inbound(
     """Tell an application of an inbound text and collect the replies it wants sent.
 
     When its URL fails in any way the fallback URL is asked instead, with ErrorCode and ErrorUrl.
+    Of a text that was deleted meanwhile it is still told; what it answers has nobody to go to.
     """
     delivery = Delivery(row=row)
     delivery.message = message = await find(platform, row.account_sid, row.message_sid)
     account = await platform.directory.account(row.account_sid)
     if message is None or account is None:
+        await call(
+            platform, sender, delivery, url=row.url, method=row.method, parameters=row.parameters
+        )
         return delivery
     talk = _Talk(platform, sender, delivery, account=account, message=message, guard=guard)
     await talk.follow(row.url, row.method, parameters=row.parameters)
