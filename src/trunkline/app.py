@@ -25,23 +25,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trunkline.admin.app import PREFIX, admin_app
 from trunkline.api.resources import RESOURCES
 from trunkline.api.server import ApiServer
-from trunkline.carriers.simulated import SimulatedCarrier
+from trunkline.carriers.port import Connector
+from trunkline.carriers.simulated import SimulatedConnector
 from trunkline.config import Config
 from trunkline.connecting import reachable
 from trunkline.console.app import console_app
 from trunkline.console.gate import loopback_hosts
 from trunkline.datadir import CREDENTIALS_FILE, Credentials, StartedFacts, write_credentials
-from trunkline.dispatch.lanes import Connection, Lane
+from trunkline.dispatch.carriers import Carriers
 from trunkline.dispatch.media import FETCHES_MAX, Media
 from trunkline.dispatch.pool import Pool
+from trunkline.dispatch.sweeper import Sweeper
 from trunkline.dispatch.webhooks import Webhooks
 from trunkline.dispatch.worker import Worker, run
 from trunkline.domain.account import Account, Capabilities, Number
 from trunkline.domain.address import country_of, national_format
+from trunkline.domain.carrier import CarrierAccount, Route
 from trunkline.domain.ids import sid_micros
 from trunkline.domain.pricing import price_list
 from trunkline.flows.directory import Directory
 from trunkline.flows.platform import Bells, Platform, Rules
+from trunkline.flows.switchboard import Switchboard, read_configuration
 from trunkline.network.behaviours import NetworkSettings
 from trunkline.network.network import Network
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
@@ -49,11 +53,12 @@ from trunkline.serving import BACKLOG, server_for
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
 from trunkline.store.messages import newest_sids
-from trunkline.store.outbox import lanes_in_use
 from trunkline.store.records import (
     ACCOUNTS,
+    CARRIERS,
     MAIN,
     NUMBERS,
+    ROUTES,
     child_records,
     find_unique,
     insert_record,
@@ -66,6 +71,7 @@ from trunkline.webhooks.guard import parse_guard
 from trunkline.webhooks.requester import Requester
 
 CARRIER = "simulated"
+LAST_ORDER = 1000
 MANUAL_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -93,8 +99,10 @@ class App:
         self.chance = chance
         self.holdings = self._first_holdings()
         base_url = reachable(config.model_copy(update={"port": port}).public_url)
-        self.platform = self._platform(base_url)
+        self.bells, self.feed = Bells(), Feed()
         self.network = self._network()
+        self.platform = self._platform(base_url)
+        self.carriers = Carriers(self.platform)
         self.client = WebhookClient(
             parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now
         )
@@ -137,20 +145,27 @@ class App:
         media = Pool(
             Media(self.platform, sender), self.clock, bell=bells.media, concurrency=FETCHES_MAX
         )
-        self._settle = (webhooks.settle, media.settle)
+        self._settle = (self.carriers.settle, webhooks.settle, media.settle)
         self._abandon = (webhooks.stop, media.stop)
-        self.workers = [*self._lanes(), media, webhooks]
+        self._workers: list[Worker] = [self.carriers, Sweeper(self.platform), media, webhooks]
+
+    @property
+    def workers(self) -> list[Worker]:
+        """What is to be driven where nothing works by itself."""
+        return [*self.carriers.workers, *self._workers]
 
     async def start(self) -> None:
         """Start the parts that work by themselves."""
         await self.client.start()
-        self._tasks = [asyncio.create_task(run(worker, self.clock)) for worker in self.workers]
+        await self.carriers.start()
+        self._tasks = [asyncio.create_task(run(worker, self.clock)) for worker in self._workers]
 
     async def stop(self) -> None:
         """Stop them; what is not done is on disk and goes on at the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.carriers.stop()
         for abandon in self._abandon:
             await abandon()
         await self.client.close()
@@ -205,9 +220,12 @@ class App:
     def _platform(self, base_url: str) -> Platform:
         config = self.config
         prices = {country: {"outbound_sms": str(p)} for country, p in config.prices.items()}
+        switchboard = Switchboard(self.store, self._connectors(), bell=self.bells.carriers)
+        switchboard.show(*self._first_configuration())
         return Platform(
             store=self.store,
             directory=Directory(self.store, self.vault),
+            switchboard=switchboard,
             vault=self.vault,
             clock=self.clock,
             chance=self.chance,
@@ -220,8 +238,8 @@ class App:
                 starting_balance=config.starting_balance,
                 webhook_retry_seconds=config.webhook_retry_seconds,
             ),
-            feed=Feed(),
-            bells=Bells(),
+            feed=self.feed,
+            bells=self.bells,
         )
 
     def _network(self) -> Network:
@@ -236,22 +254,44 @@ class App:
             clock=self.clock,
             chance=self.chance,
             settings=settings,
-            feed=self.platform.feed,
-            bell=self.platform.bells.network,
+            feed=self.feed,
+            bell=self.bells.network,
         )
 
-    def _lanes(self) -> Sequence[Worker]:
-        bell = self.platform.bells.network
-        carrier = SimulatedCarrier(CARRIER, self.network, clock=self.clock, bell=bell)
-        with self.store.engine.connect() as db:
-            names = {
-                *lanes_in_use(db),
-                *(f"{CARRIER}/{i}" for i in range(self.platform.rules.lanes)),
-            }
-        return [
-            *(Lane(self.platform, carrier, name) for name in sorted(names)),
-            Connection(self.platform, carrier),
-        ]
+    def _connectors(self) -> dict[str, Connector]:
+        return {
+            "simulated": SimulatedConnector(
+                self.network, clock=self.clock, bell=self.bells.network
+            ),
+        }
+
+    def _first_configuration(self) -> tuple[list[CarrierAccount], list[Route]]:
+        """Return carriers and routes; the first time the simulated network and a way to it."""
+        now, account_sid = self.clock.now(), self.holdings.account.sid
+        with self.store.engine.connect() as db, db.begin():
+            carriers, routes = read_configuration(db)
+            if carriers:
+                return carriers, routes
+            carrier = CarrierAccount(
+                sid=self.chance.sid("CX", now),
+                account_sid=account_sid,
+                name=CARRIER,
+                type="simulated",
+                created_at=now,
+                updated_at=now,
+            )
+            # Last of all, so that every other route comes before it.
+            route = Route(
+                sid=self.chance.sid("RX", now),
+                account_sid=account_sid,
+                carrier=CARRIER,
+                order=LAST_ORDER,
+                created_at=now,
+                updated_at=now,
+            )
+            insert_record(db, CARRIERS, carrier)
+            insert_record(db, ROUTES, route)
+            return [carrier], [route]
 
 
 def open_store(data_dir: Path) -> SqliteStore:

@@ -128,6 +128,10 @@ class Bell:
         """Ring *other* whenever this one is rung: each bell wakes one worker."""
         self._others.append(other)
 
+    def no_longer(self, other: "Bell") -> None:
+        """Leave *other* alone from now on."""
+        self._others.remove(other)
+
     def take(self) -> bool:
         """Tell whether it was rung since the last time, for those who look and do not wait."""
         was_rung = self._event.is_set()

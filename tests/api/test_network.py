@@ -478,7 +478,9 @@ async def test_the_bell_rings_for_what_is_due_earlier_than_expected(world: World
 
 async def test_the_connector_works_when_it_should(world: World) -> None:
     """It wakes for what is new and for what falls due, and does nothing in between."""
-    carrier = SimulatedCarrier("simulated", world.network, clock=world.clock, bell=world.bell)
+    carrier = SimulatedCarrier(
+        "simulated", world.network, lanes=1, clock=world.clock, bell=world.bell
+    )
     came = asyncio.Event()
 
     async def handle(happenings: Sequence[Happening]) -> None:
@@ -490,7 +492,7 @@ async def test_the_connector_works_when_it_should(world: World) -> None:
         await world.network.send_from(PHONE, OURS, body="now")
         await asyncio.wait_for(came.wait(), 5)
         came.clear()
-        await carrier.submit(submissions("soon"))
+        await carrier.submit(0, submissions("soon"))
         while not came.is_set():
             world.clock.advance(0.1)
             with contextlib.suppress(TimeoutError):

@@ -1,29 +1,64 @@
 """The connector to the simulated phone network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from trunkline.carriers.port import Handler, Submission, SubmitResult
+from trunkline.carriers.port import (
+    BindPhase,
+    BindState,
+    Handler,
+    PduSeen,
+    Probe,
+    Submission,
+    SubmitResult,
+)
+from trunkline.domain.carrier import Setting
 from trunkline.network.network import Network
-from trunkline.runtime import Bell, Clock
+from trunkline.runtime import BATCH_MAX, Bell, Clock
 
 # News ring the bell; this is how long a missed one could at most go unnoticed.
 IDLE_SECONDS_MAX = 60.0
 
 
-class SimulatedCarrier:
-    """A carrier whose network is in this process; *bell* is the one that the network rings."""
+class SimulatedConnector:
+    """Opens the way to the simulated network; *bell* is the one that the network rings."""
 
-    def __init__(self, name: str, network: Network, *, clock: Clock, bell: Bell) -> None:
-        self._name = name
+    def __init__(self, network: Network, *, clock: Clock, bell: Bell) -> None:
         self._network = network
         self._clock = clock
         self._bell = bell
 
     @property
-    def name(self) -> str:
-        """The carrier account's name."""
-        return self._name
+    def settings(self) -> Sequence[Setting]:
+        """Return nothing: phones behave as the network's own settings say."""
+        return ()
+
+    def check(self, settings: Mapping[str, str]) -> None:
+        """Accept everything that is left to set."""
+
+    def open(
+        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+    ) -> "SimulatedCarrier":
+        """Return a carrier with as many lanes as one likes."""
+        return SimulatedCarrier(
+            name, self._network, lanes=lanes, clock=self._clock, bell=self._bell
+        )
+
+
+class SimulatedCarrier:
+    """A carrier whose network is in this process."""
+
+    def __init__(
+        self, name: str, network: Network, *, lanes: int, clock: Clock, bell: Bell
+    ) -> None:
+        self.name = name
+        self.lanes = lanes
+        self.down_since: datetime | None = None
+        self._network = network
+        self._clock = clock
+        self._bell = bell
+        self._opened_at = clock.now()
+        self._submitted = 0
 
     async def run(self, handle: Handler) -> None:
         """Bring receipts and texts as they fall due, until cancelled; raise what *handle* raises.
@@ -45,9 +80,34 @@ class SimulatedCarrier:
         """Return when the network has something for us again."""
         return await self._network.next_due()
 
-    async def submit(self, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    def room(self, lane: int) -> int:
+        """Say that there is always room."""
+        return BATCH_MAX
+
+    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
         """Hand segments to the network."""
+        self._submitted += len(batch)
         return await self._network.submit(batch)
+
+    def binds(self) -> Sequence[BindState]:
+        """Return one connection, which is always there."""
+        return [
+            BindState(
+                lane=0,
+                kind="simulated",
+                phase=BindPhase.BOUND,
+                since=self._opened_at,
+                submitted=self._submitted,
+            )
+        ]
+
+    def pdus(self) -> Sequence[PduSeen]:
+        """Return nothing: no octets pass."""
+        return ()
+
+    async def probe(self) -> Probe:
+        """Say that the network is there."""
+        return Probe(True, "the simulated network is part of this process")
 
     async def _seconds_to_wait(self) -> float:
         due = await self._network.next_due()

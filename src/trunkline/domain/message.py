@@ -17,6 +17,9 @@ MEDIA_MAX = 10  # Twilio: at most ten MediaUrl values a message (21623).
 VALIDITY_SECONDS_MAX = 36_000  # Twilio's ValidityPeriod: 1 to 36,000, by default the longest.
 PRICE_UNIT = "USD"
 IN_REPLY_TO = "in_reply_to"  # The option of a reply that names the text it answers.
+# Options that say what the route of a message makes of it: the price of a segment, the priority.
+ROUTE_PRICE, ROUTE_PRIORITY = "route_price", "route_priority"
+TLV_OPTION = "tlv_"  # Options that hold SMPP parameters: tlv_1400 is a tag, its octets are hex.
 
 
 class Status(StrEnum):

@@ -12,7 +12,7 @@ from trunkline.domain.message import IN_REPLY_TO, Direction, Message, Status
 from trunkline.domain.sending import Draft, Parties
 from trunkline.flows.callbacks import Delivery, call
 from trunkline.flows.messages import find
-from trunkline.flows.outbound import check_ownership, new_message
+from trunkline.flows.outbound import check_ownership, check_queue, new_message
 from trunkline.flows.platform import Platform
 from trunkline.store.callbacks import CallbackRow, find_cookies
 from trunkline.twiml import Document, FetchNext, Reply, TwimlError, read_answer
@@ -201,6 +201,7 @@ class _Talk:
             status_callback=callback,
             options={IN_REPLY_TO: self.message.sid},
         )
+        await check_queue(self.platform, message)
         if self.guard.is_looping(sender.text, recipient.text, now=message.created_at):
             message = replace(message, status=Status.FAILED, error_code=LOOP)
         return Draft(message, media)

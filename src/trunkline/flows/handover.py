@@ -2,134 +2,196 @@
 
 Rule 1: that bytes are about to leave is on disk before they leave.
 Rule 2: a receipt is on disk before it is acknowledged.
+Rule 3: of a message that a carrier took a segment of, no other carrier gets any.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from trunkline.carriers.port import Deferred, Receipt, Refused, Submission, SubmitResult, Taken
-from trunkline.domain.account import Account, AccountStatus
-from trunkline.domain.message import Fact, Message, Status
+from trunkline.carriers.port import (
+    Deferred,
+    InDoubt,
+    LateTaken,
+    Refused,
+    Submission,
+    SubmitResult,
+    Taken,
+)
+from trunkline.domain.account import Account, AccountStatus, Media
+from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
+from trunkline.domain.message import TLV_OPTION, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
+from trunkline.flows.outbound import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
+from trunkline.flows.receipts import match_strays
 from trunkline.flows.statuses import Observation, advance, announce_changes, event
-from trunkline.store.messages import Event, insert_events, messages_by_sid
+from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
 from trunkline.store.outbox import (
     CarrierRef,
     OutboxRow,
     delete_outbox,
-    find_refs,
+    find_outbox,
     insert_refs,
-    load_due,
     mark_in_doubt,
+    move_outbox,
     postpone_outbox,
     refs_of,
-    settle_refs,
+    waiting_in,
 )
 from trunkline.store.records import MEDIA, child_records
+
+# What may have left is submitted again after this: an answer that is only late comes first.
+IN_DOUBT_SECONDS = 5.0
+EXPIRED = 30036
+SUSPENDED = 30002
+UNKNOWN = 30008
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One batch of a lane: what to submit, and the outbox row of each message in it."""
+    """One batch of a lane: what to submit, and the message and outbox row of each."""
 
-    rows: dict[str, OutboxRow]
-    submissions: list[Submission]
+    carrier: str
+    rows: dict[str, OutboxRow] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    submissions: list[Submission] = field(default_factory=list)
 
 
-async def load(platform: Platform, lane: str, *, limit: int) -> Load | None:
-    """Return the next batch of a lane with its state written down as in doubt, or None.
+async def claim(platform: Platform, carrier: str, rows: Sequence[OutboxRow]) -> Load:
+    """Return what of *rows* is to be submitted now, its state written down as in doubt.
 
-    Messages whose time ran out fail here (30036); those of a suspended account fail (30002).
+    Messages whose time ran out fail here (30036); so do those of a suspended account (30002), and
+    those that may have left before a crash where the carrier's setting says so (30008).
     """
-    now = platform.clock.now()
-    rows = await platform.store.read(lambda db: load_due(db, lane, now, limit=limit))
-    if not rows:
-        return None
     accounts = {sid: await platform.directory.account(sid) for sid in {r.account_sid for r in rows}}
 
     def work(db: Connection) -> tuple[Load, list[Message]]:
-        return _claim(platform, db, rows, accounts=accounts)
+        return _claim(platform, db, carrier, rows=rows, accounts=accounts)
 
     load, changed = await platform.store.write(work)
     announce_changes(platform, changed)
     return load
 
 
-async def submitted(platform: Platform, load: Load, results: Sequence[SubmitResult]) -> None:
-    """Record what the carrier answered to a batch."""
-    answers: dict[str, list[tuple[Submission, SubmitResult]]] = {}
+async def submitted(
+    platform: Platform, load: Load, results: Sequence[SubmitResult]
+) -> dict[str, datetime]:
+    """Record what the carrier answered to a batch; return when what it put off is due again."""
+    answers: dict[str, list[tuple[Submission, SubmitResult]]] = {sid: [] for sid in load.rows}
     for submission, result in zip(load.submissions, results, strict=True):
-        answers.setdefault(submission.message_sid, []).append((submission, result))
+        answers[submission.message_sid].append((submission, result))
+    ends = [_end(platform, load, sid, answers=mine) for sid, mine in answers.items()]
+    refs = [_ref(load.carrier, s, r.carrier_ref) for s, r in _taken(answers)]
 
     def work(db: Connection) -> list[Message]:
-        return _settle(platform, db, load, answers=answers)
+        return _settle(platform, db, load.carrier, ends=ends, refs=refs)
+
+    announce_changes(platform, await platform.store.write(work))
+    for lane in {end.moved.lane for end in ends if end.moved}:
+        platform.switchboard.ring(lane)
+    return {end.row.message_sid: end.due_at for end in ends if end.due_at}
+
+
+async def record_late(platform: Platform, carrier: str, late: Sequence[LateTaken]) -> None:
+    """Record answers to submissions that had been given up as in doubt."""
+    refs = [_ref(carrier, each.submission, each.carrier_ref) for each in late]
+
+    def work(db: Connection) -> list[Message]:
+        return _record_late(platform, db, carrier, refs=refs)
 
     announce_changes(platform, await platform.store.write(work))
 
 
-async def record(platform: Platform, carrier: str, receipts: Sequence[Receipt]) -> None:
-    """Record receipts; when this returns they may be acknowledged.
+async def redirect(platform: Platform, rows: Sequence[OutboxRow], *, reason: str) -> int:
+    """Let rows that did not leave take other routes, where there are any; return how many could.
 
-    A receipt that matches nothing, comes twice or comes late changes no status.
+    Those whose time ran out fail (30036).
     """
+    now = platform.clock.now()
 
-    def work(db: Connection) -> list[Message]:
-        return _record(platform, db, carrier, receipts=receipts)
+    def work(db: Connection) -> tuple[list[str], list[Message]]:
+        return _redirect(platform, db, rows, now=now, reason=reason)
 
-    announce_changes(platform, await platform.store.write(work))
+    lanes, changed = await platform.store.write(work)
+    announce_changes(platform, changed)
+    for lane in set(lanes):
+        platform.switchboard.ring(lane)
+    return len(lanes) + len(changed)
 
 
 def _claim(
     platform: Platform,
     db: Connection,
-    rows: Sequence[OutboxRow],
+    carrier: str,
     *,
-    accounts: dict[str, Account | None],
+    rows: Sequence[OutboxRow],
+    accounts: Mapping[str, Account | None],
 ) -> tuple[Load, list[Message]]:
     now = platform.clock.now()
-    expired = {r.message_sid for r in rows if r.expires_at <= now}
-    facts = []
-    for row in rows:
-        account = accounts[row.account_sid]
-        fact, error_code = Fact.SUBMITTED, None
-        if row.message_sid in expired:
-            fact, error_code = Fact.EXPIRED, 30036
-        elif account is None or account.status is not AccountStatus.ACTIVE:
-            fact, error_code = Fact.UNSENDABLE, 30002
-        facts.append(
-            Observation(
-                account_sid=row.account_sid,
-                message_sid=row.message_sid,
-                fact=fact,
-                at=now,
-                error_code=error_code,
-            )
-        )
+    there = waiting_in(db, rows[0].lane, [r.message_sid for r in rows])
+    rows = [row for row in rows if row.message_sid in there]
+    rule = platform.switchboard.policy(carrier).in_doubt
+    facts = [_start(row, now, account=accounts[row.account_sid], rule=rule) for row in rows]
     changed = advance(platform, db, facts)
     messages = messages_by_sid(db, {(r.account_sid, r.message_sid) for r in rows})
-    going = [r for r in rows if (m := messages.get(r.message_sid)) and m.status is Status.SENDING]
-    staying = {r.message_sid for r in going}
-    delete_outbox(db, [r for r in rows if r.message_sid not in staying])
-    mark_in_doubt(db, going)
-    taken = refs_of(db, [r.message_sid for r in going if r.attempts or r.in_doubt])
-    submissions = [
-        submission
-        for row in going
-        for submission in _submissions(platform, db, messages[row.message_sid])
-        if submission.segment_index not in {t.segment_index for t in taken.get(row.message_sid, ())}
+    started = {fact.message_sid for fact in facts if fact.fact is Fact.SUBMITTED}
+    going = [
+        row
+        for row in rows
+        if row.message_sid in started
+        and (m := messages.get(row.message_sid))
+        and m.status is Status.SENDING
     ]
-    return Load({r.message_sid: r for r in going}, submissions), changed
+    staying = {row.message_sid for row in going}
+    delete_outbox(db, [r for r in rows if r.message_sid not in staying])
+    mark_in_doubt(db, [row for row in going if not row.in_doubt])
+    taken = refs_of(db, [r.message_sid for r in going if r.attempts or r.in_doubt])
+    load = Load(carrier)
+    for row in going:
+        message = messages[row.message_sid]
+        load.rows[message.sid], load.messages[message.sid] = row, message
+        done = {ref.segment_index for ref in taken.get(message.sid, ())}
+        load.submissions.extend(
+            s for s in _submissions(platform, db, message, row=row) if s.segment_index not in done
+        )
+    return load, changed
 
 
-def _submissions(platform: Platform, db: Connection, message: Message) -> list[Submission]:
-    media: tuple[str, ...] = ()
+def _start(
+    row: OutboxRow, now: datetime, *, account: Account | None, rule: InDoubtRule
+) -> Observation:
+    fact, error_code = Fact.SUBMITTED, None
+    if row.in_doubt and rule is InDoubtRule.FAIL:
+        fact, error_code = Fact.UNSENDABLE, UNKNOWN
+    elif row.expires_at <= now:
+        fact, error_code = Fact.EXPIRED, EXPIRED
+    elif account is None or account.status is not AccountStatus.ACTIVE:
+        fact, error_code = Fact.UNSENDABLE, SUSPENDED
+    return _observation(row, fact, now, error_code=error_code)
+
+
+def _observation(
+    row: OutboxRow | CarrierRef, fact: Fact, at: datetime, *, error_code: int | None = None
+) -> Observation:
+    return Observation(
+        account_sid=row.account_sid,
+        message_sid=row.message_sid,
+        fact=fact,
+        at=at,
+        error_code=error_code,
+    )
+
+
+def _submissions(
+    platform: Platform, db: Connection, message: Message, *, row: OutboxRow
+) -> list[Submission]:
+    media: Sequence[Media] = ()
     texts: tuple[str, ...] = (message.body,)
     if message.num_media:
-        media = tuple(platform.media_url(m) for m in child_records(db, MEDIA, message.sid))
+        media = child_records(db, MEDIA, message.sid)
     elif message.num_segments > 1:
         texts = split(message.body).segments
     return [
@@ -142,53 +204,89 @@ def _submissions(platform: Platform, db: Connection, message: Message) -> list[S
             recipient=message.recipient,
             text=text,
             encoding=Encoding(message.encoding).value,
-            media=media,
+            media=tuple(platform.media_url(m) for m in media),
+            media_sources=tuple(m.source_url for m in media),
+            priority=PRIORITY_MAX - int(row.flow[0]),
+            tlvs=_tlvs(message),
+            is_repeat=row.in_doubt,
+            attempts=row.attempts,
         )
         for index, text in enumerate(texts)
     ]
 
 
-def _settle(
+def _tlvs(message: Message) -> tuple[tuple[int, bytes], ...]:
+    return tuple(
+        (int(name.removeprefix(TLV_OPTION), 16), bytes.fromhex(value))
+        for name, value in message.options.items()
+        if name.startswith(TLV_OPTION)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What the answers to one message's segments make of its row."""
+
+    row: OutboxRow
+    trace: Event
+    fact: Observation | None = None
+    due_at: datetime | None = None
+    in_doubt: bool = False
+    moved: OutboxRow | None = None
+    message: Message | None = None
+
+
+def _end(
     platform: Platform,
-    db: Connection,
     load: Load,
+    sid: str,
     *,
-    answers: dict[str, list[tuple[Submission, SubmitResult]]],
-) -> list[Message]:
-    now = platform.clock.now()
-    refs: list[CarrierRef] = []
-    facts: list[Observation] = []
-    trace: list[Event] = []
-    finished: list[OutboxRow] = []
-    postponed: list[tuple[OutboxRow, datetime]] = []
-    for sid, row in load.rows.items():
-        mine = answers.get(sid, [])
-        refs += [_ref(platform, s, r) for s, r in mine if isinstance(r, Taken)]
-        refusals = [r.error_code for _, r in mine if isinstance(r, Refused)]
-        waits = [r.after_seconds for _, r in mine if isinstance(r, Deferred)]
-        trace.append(event(platform, row, "handed_over", detail=_hand_over(platform, mine)))
-        if waits and not refusals:
-            postponed.append((row, now + timedelta(seconds=max(waits))))
-            continue
-        finished.append(row)
-        facts.append(
-            Observation(
-                account_sid=row.account_sid,
-                message_sid=sid,
-                fact=Fact.CARRIER_REFUSED if refusals else Fact.CARRIER_ACCEPTED,
-                at=now,
-                error_code=refusals[0] if refusals else None,
-            )
-        )
-    insert_refs(db, refs)
-    insert_events(db, trace)
-    delete_outbox(db, finished)
-    postpone_outbox(db, postponed)
-    return advance(platform, db, facts)
+    answers: Sequence[tuple[Submission, SubmitResult]],
+) -> _End:
+    now, row, message = platform.clock.now(), load.rows[sid], load.messages[sid]
+    trace = event(platform, row, "handed_over", detail=_hand_over(load.carrier, answers))
+    results = [result for _, result in answers]
+    refusal = next((r for r in results if isinstance(r, Refused)), None)
+    waits = [r for r in results if isinstance(r, Deferred)]
+    in_doubt = any(isinstance(r, InDoubt) for r in results)
+    # Nothing is with this carrier: not now, and not from a time before.
+    is_free = len(waits) + sum(isinstance(r, Refused) for r in results) == len(results)
+    is_free = is_free and not row.in_doubt and len(results) == message.num_segments
+    may_move = is_free and (refusal or waits[0]).may_fail_over if (refusal or waits) else False
+    route = _other_route(platform, row, message, carrier=load.carrier) if may_move else None
+    if route is not None:
+        target = routed(message, route)
+        moved = replace(outbox_row(platform, target), tried=(*row.tried, load.carrier))
+        return _End(row=row, trace=trace, moved=moved, message=target)
+    if refusal is not None:
+        fact = _observation(row, Fact.CARRIER_REFUSED, now, error_code=refusal.error_code)
+        return _End(row=row, trace=trace, fact=fact)
+    if in_doubt and platform.switchboard.policy(load.carrier).in_doubt is InDoubtRule.FAIL:
+        fact = _observation(row, Fact.CARRIER_REFUSED, now, error_code=UNKNOWN)
+        return _End(row=row, trace=trace, fact=fact)
+    if in_doubt or waits:
+        seconds = max([r.after_seconds for r in waits], default=IN_DOUBT_SECONDS)
+        due_at = now + timedelta(seconds=seconds)
+        return _End(row=row, trace=trace, due_at=due_at, in_doubt=in_doubt)
+    return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, now))
+
+
+def _other_route(
+    platform: Platform, row: OutboxRow, message: Message, *, carrier: str
+) -> Route | None:
+    switchboard = platform.switchboard
+    avoid = {carrier, *row.tried, *switchboard.down(platform.clock.now())}
+    return switchboard.table.choose(ask_of(message), avoid=avoid)
+
+
+def _taken(
+    answers: Mapping[str, Sequence[tuple[Submission, SubmitResult]]],
+) -> list[tuple[Submission, Taken]]:
+    return [(s, r) for mine in answers.values() for s, r in mine if isinstance(r, Taken)]
 
 
 def _hand_over(
-    platform: Platform, answers: Sequence[tuple[Submission, SubmitResult]]
+    carrier: str, answers: Sequence[tuple[Submission, SubmitResult]]
 ) -> dict[str, object]:
     segments: list[dict[str, object]] = []
     for submission, result in answers:
@@ -197,17 +295,20 @@ def _hand_over(
             case Taken(carrier_ref):
                 entry |= {"result": "taken", "ref": carrier_ref}
             case Refused(error_code):
-                entry |= {"result": "refused", "error_code": error_code}
+                entry |= {"result": "refused", "error_code": error_code, "reason": result.reason}
             case Deferred(after_seconds):
                 entry |= {"result": "deferred", "after_seconds": after_seconds}
+                entry |= {"reason": result.reason}
+            case InDoubt(reason):
+                entry |= {"result": "in doubt", "reason": reason}
         segments.append(entry)
-    return {"carrier": platform.rules.carrier, "segments": segments}
+    return {"carrier": carrier, "segments": segments}
 
 
-def _ref(platform: Platform, submission: Submission, taken: Taken) -> CarrierRef:
+def _ref(carrier: str, submission: Submission, ref: str) -> CarrierRef:
     return CarrierRef(
-        carrier=platform.rules.carrier,
-        ref=taken.carrier_ref,
+        carrier=carrier,
+        ref=ref,
         account_sid=submission.account_sid,
         message_sid=submission.message_sid,
         segment_index=submission.segment_index,
@@ -215,54 +316,127 @@ def _ref(platform: Platform, submission: Submission, taken: Taken) -> CarrierRef
     )
 
 
-def _record(
-    platform: Platform, db: Connection, carrier: str, *, receipts: Sequence[Receipt]
+def _settle(
+    platform: Platform,
+    db: Connection,
+    carrier: str,
+    *,
+    ends: Sequence[_End],
+    refs: Sequence[CarrierRef],
 ) -> list[Message]:
-    refs = find_refs(db, carrier, {r.carrier_ref for r in receipts})
-    matched = [(refs[r.carrier_ref], r) for r in receipts if r.carrier_ref in refs]
-    settled = [replace(ref, delivered=receipt.delivered) for ref, receipt in matched]
-    settle_refs(db, settled)
-    long = {ref.message_sid for ref in settled if ref.segment_count > 1}
-    siblings = refs_of(db, long) if long else {}
+    insert_refs(db, refs)
+    insert_events(db, [end.trace for end in ends])
+    insert_events(db, [_moved_event(platform, end.row, end.moved) for end in ends if end.moved])
+    delete_outbox(db, [end.row for end in ends if end.fact])
+    move_outbox(db, [(end.row, end.moved) for end in ends if end.moved])
+    reroute_messages(db, [end.message for end in ends if end.message])
+    waiting = [(end.row, end.due_at, end.in_doubt) for end in ends if end.due_at]
+    postpone_outbox(db, [(row, at) for row, at, doubt in waiting if not doubt])
+    postpone_outbox(db, [(row, at) for row, at, doubt in waiting if doubt], in_doubt=True)
+    changed = advance(platform, db, [end.fact for end in ends if end.fact])
+    return changed + match_strays(platform, db, carrier, refs=refs)
+
+
+def _moved_event(platform: Platform, row: OutboxRow, moved: OutboxRow, reason: str = "") -> Event:
+    detail: dict[str, object] = {"from": row.lane, "to": moved.lane}
+    return event(platform, row, "rerouted", detail=detail | ({"reason": reason} if reason else {}))
+
+
+def _record_late(
+    platform: Platform, db: Connection, carrier: str, *, refs: Sequence[CarrierRef]
+) -> list[Message]:
+    now = platform.clock.now()
+    insert_refs(db, refs)
     insert_events(
         db,
         [
             event(
                 platform,
                 ref,
-                "receipt",
-                detail={
-                    "carrier": carrier,
-                    "ref": ref.ref,
-                    "segment": ref.segment_index + 1,
-                    "delivered": receipt.delivered,
-                    "error_code": receipt.error_code,
-                },
+                "answered_late",
+                detail={"carrier": carrier, "ref": ref.ref, "segment": ref.segment_index + 1},
             )
-            for ref, receipt in matched
+            for ref in refs
         ],
     )
-    facts = [
-        fact
-        for ref, r in matched
-        if (fact := _verdict(ref, r, siblings=siblings.get(ref.message_sid)))
-    ]
-    return advance(platform, db, facts)
+    sids = {ref.message_sid for ref in refs}
+    waiting, taken = find_outbox(db, sids), refs_of(db, sids)
+    whole = {
+        sid
+        for sid in sids
+        if len({r.segment_index for r in taken[sid]}) >= taken[sid][0].segment_count
+    }
+    # What still waits to be submitted again no longer needs to be.
+    delete_outbox(db, [row for sid, row in waiting.items() if sid in whole])
+    facts = [_observation(taken[sid][0], Fact.CARRIER_ACCEPTED, now) for sid in whole]
+    changed = advance(platform, db, facts)
+    return changed + match_strays(platform, db, carrier, refs=refs)
 
 
-def _verdict(
-    ref: CarrierRef, receipt: Receipt, *, siblings: Sequence[CarrierRef] | None
-) -> Observation | None:
-    """Return what a receipt means for its message: undelivered when one segment is, delivered
-    when every segment is, nothing yet otherwise."""
-    if receipt.delivered and siblings is not None:
-        arrived = sum(1 for sibling in siblings if sibling.delivered)
-        if arrived < ref.segment_count:
-            return None
-    return Observation(
-        account_sid=ref.account_sid,
-        message_sid=ref.message_sid,
-        fact=Fact.HANDSET_REACHED if receipt.delivered else Fact.HANDSET_MISSED,
-        at=receipt.at,
-        error_code=receipt.error_code,
+def _redirect(
+    platform: Platform,
+    db: Connection,
+    rows: Sequence[OutboxRow],
+    *,
+    now: datetime,
+    reason: str,
+) -> tuple[list[str], list[Message]]:
+    there = find_outbox(db, [row.message_sid for row in rows])
+    # What is in doubt in a lane at work is that lane's: its answer may come any moment.
+    own = [r for r in there.values() if not (r.in_doubt and platform.switchboard.is_owned(r.lane))]
+    facts = [fact for row in own if (fact := _hopeless(platform, row, now))]
+    changed = advance(platform, db, facts)
+    over = {fact.message_sid for fact in facts}
+    delete_outbox(db, [row for row in own if row.message_sid in over])
+    left = [row for row in own if row.message_sid not in over]
+    messages = messages_by_sid(db, {(row.account_sid, row.message_sid) for row in left})
+    taken = refs_of(db, [row.message_sid for row in left if row.attempts])
+    moves: list[tuple[OutboxRow, OutboxRow]] = []
+    targets: list[Message] = []
+    for row in left:
+        message = messages.get(row.message_sid)
+        if message is None:
+            delete_outbox(db, [row])
+        elif row.message_sid not in taken and (target := _new_way(platform, row, message)):
+            moves.append((row, target[1]))
+            targets.append(target[0])
+    move_outbox(db, moves)
+    reroute_messages(db, targets)
+    insert_events(db, [_moved_event(platform, a, b, reason) for a, b in moves])
+    return [after.lane for _, after in moves], changed
+
+
+def _hopeless(platform: Platform, row: OutboxRow, now: datetime) -> Observation | None:
+    """Return why a row that nobody sends need not wait any longer."""
+    if row.expires_at <= now:
+        return _observation(row, Fact.EXPIRED, now, error_code=EXPIRED)
+    carrier = row.lane.rpartition("/")[0]
+    is_failing = platform.switchboard.policy(carrier).in_doubt is InDoubtRule.FAIL
+    if row.in_doubt and is_failing and not platform.switchboard.is_usable(carrier):
+        return _observation(row, Fact.UNSENDABLE, now, error_code=UNKNOWN)
+    return None
+
+
+def _new_way(
+    platform: Platform, row: OutboxRow, message: Message
+) -> tuple[Message, OutboxRow] | None:
+    """Return a message with the lane it should wait in, if that is another and is better."""
+    switchboard = platform.switchboard
+    carrier = row.lane.rpartition("/")[0]
+    down = switchboard.down(platform.clock.now())
+    is_usable = switchboard.is_usable(carrier) and carrier not in down
+    if is_usable:
+        # Its carrier is fine, only the lane is gone: fewer of them were asked for.
+        lane = switchboard.lane(carrier, message.sender)
+        return (message, replace(row, lane=lane)) if lane != row.lane else None
+    route = switchboard.table.choose(ask_of(message), avoid=down | {carrier} | set(row.tried))
+    if route is None:
+        return None
+    target = routed(message, route)
+    moved = replace(
+        outbox_row(platform, target),
+        tried=row.tried,
+        in_doubt=row.in_doubt,
+        expires_at=row.expires_at,
     )
+    return target, moved

@@ -18,6 +18,7 @@ from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import Event, insert_events, insert_messages
 from trunkline.store.outbox import CarrierRef, find_refs, insert_refs
 from trunkline.store.records import ACCOUNTS, NUMBERS, find_record, find_unique
+from trunkline.store.strays import TEXT, Stray, insert_strays, known_strays
 from trunkline.store.usage import add_usage
 
 # Inbound references share a table with outbound ones; the mark keeps the two apart.
@@ -27,7 +28,8 @@ INBOUND_MARK = "in:"
 async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -> None:
     """Store inbound texts; when this returns they may be acknowledged.
 
-    A text that was stored before, or that is for no number of ours, changes nothing.
+    A text that was stored before changes nothing. One that is for no number of ours is kept
+    among the strays.
     """
 
     def work(db: Connection) -> list[Message]:
@@ -102,18 +104,24 @@ def _state(number: str) -> str:
 def _receive(
     platform: Platform, db: Connection, carrier: str, *, batch: Sequence[Incoming]
 ) -> list[Message]:
-    known = set(find_refs(db, carrier, {INBOUND_MARK + incoming.ref for incoming in batch}))
+    refs_here = {INBOUND_MARK + incoming.ref for incoming in batch}
+    known = set(find_refs(db, carrier, refs_here)) | known_strays(db, carrier, refs_here)
     messages: list[Message] = []
     refs: list[CarrierRef] = []
     calls: list[CallbackRow] = []
     fetches: list[MediaFetch] = []
     trace: list[Event] = []
+    strays: list[Stray] = []
     for incoming in batch:
         ref = INBOUND_MARK + incoming.ref
-        number = find_unique(db, NUMBERS, incoming.recipient)
-        if ref in known or number is None:
+        if ref in known:
             continue
         known.add(ref)
+        # A channel's address is the number's behind its prefix.
+        number = find_unique(db, NUMBERS, incoming.recipient.rpartition(":")[2])
+        if number is None:
+            strays.append(_stray(platform, carrier, incoming))
+            continue
         message = _message(platform, number, carrier, incoming=incoming)
         messages.append(message)
         refs.append(_inbound_ref(carrier, ref, message=message))
@@ -126,6 +134,7 @@ def _receive(
             call := inbound_callback(platform, message, number)
         ):
             calls.append(call)
+    insert_strays(db, strays)
     if messages:
         insert_messages(db, messages)
         insert_refs(db, refs)
@@ -134,6 +143,24 @@ def _receive(
         insert_callbacks(db, calls)
         add_usage(db, [usage_of(message) for message in messages])
     return messages
+
+
+def _stray(platform: Platform, carrier: str, incoming: Incoming) -> Stray:
+    doc = {
+        "from": incoming.sender,
+        "to": incoming.recipient,
+        "body": incoming.body,
+        "encoding": incoming.encoding,
+        "media": list(incoming.media),
+    }
+    return Stray(
+        sid=platform.chance.sid("SY", platform.clock.now()),
+        carrier=carrier,
+        kind=TEXT,
+        refs=(INBOUND_MARK + incoming.ref,),
+        at=incoming.at,
+        doc=doc,
+    )
 
 
 def _message(platform: Platform, number: Number, carrier: str, *, incoming: Incoming) -> Message:

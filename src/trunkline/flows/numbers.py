@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from trunkline.domain.account import Account, Capabilities, Number
+from trunkline.domain.account import Account, AccountStatus, Capabilities, Number
 from trunkline.domain.address import AddressKind, parse_recipient
 from trunkline.domain.errors import Refusal
 from trunkline.domain.inventory import (
@@ -21,6 +21,7 @@ from trunkline.flows.platform import Platform
 from trunkline.store.paging import Found, Page
 from trunkline.store.records import (
     NUMBERS,
+    all_records,
     child_records,
     delete_record,
     find_record,
@@ -34,6 +35,7 @@ from trunkline.webhooks.request import is_webhook_url
 SEARCH_ROUNDS_MAX = 5  # Each round leaves out what the last one found to be taken.
 PURCHASE_CANDIDATES_MAX = 50
 AREA_CODE_COUNTRIES = ("US", "CA")
+SHORT_CODE = "ShortCode"
 
 # The filter of Twilio's number lists: digits, a leading plus, and a star for any one digit.
 _PATTERN = re.compile(r"\+?[0-9*]{1,20}")
@@ -103,6 +105,53 @@ async def buy_in_area(
         raise Refusal(21452, number=area_code)
     numbers = [_new_number(platform, account, phone_number=n.phone_number) for n in found]
     return await _keep(platform, [_changed(platform, n, changes=changes) for n in numbers])
+
+
+async def adopt(
+    platform: Platform, account_sid: str, *, phone_number: str, changes: Changes
+) -> Number:
+    """Let an account use a number or short code that the operator has from a carrier of his own.
+
+    Refuses what is neither (21421), what somebody holds (21422), and an unknown account (20422).
+    """
+    _check_changes(changes)
+    account = await platform.directory.account(account_sid)
+    if account is None or account.status is AccountStatus.CLOSED:
+        raise Refusal(20422, name="`Account`", reason=f"there is no account `{account_sid}`")
+    address = parse_recipient(phone_number)
+    if address is None or address.kind is AddressKind.CHANNEL:
+        raise Refusal(21421, number=phone_number)
+    number = _new_number(platform, account, phone_number=address.text)
+    if address.kind is AddressKind.SHORT_CODE:
+        number = replace(number, kind=SHORT_CODE)
+    # What the carrier lets it do is the carrier's business, but calls go nowhere here.
+    able = Capabilities(voice=False, sms=True, mms=True, fax=False)
+    number = replace(number, capabilities=able)
+    return await _keep(platform, [_changed(platform, number, changes=changes)])
+
+
+async def first(platform: Platform, account_sid: str) -> str:
+    """Return an account's oldest number; "" when it has none."""
+    held = await platform.store.read(lambda db: child_records(db, NUMBERS, account_sid, limit=1))
+    return held[0].phone_number if held else ""
+
+
+async def of_all_accounts(platform: Platform, *, limit: int) -> list[Number]:
+    """Return the numbers that are held, by whomever, oldest first."""
+    return await platform.store.read(lambda db: all_records(db, NUMBERS, limit=limit))
+
+
+async def disown(platform: Platform, phone_number: str) -> bool:
+    """Take a number from whoever holds it; say whether somebody did."""
+    address = parse_recipient(phone_number)
+
+    def work(db: Connection) -> bool:
+        held = find_unique(db, NUMBERS, address.text) if address else None
+        return held is not None and delete_record(db, NUMBERS, held.sid)
+
+    was_there = await platform.store.write(work)
+    platform.directory.forget()
+    return was_there
 
 
 async def find(platform: Platform, account_sid: str, sid: str) -> Number | None:

@@ -4,17 +4,26 @@ Rule: a message and the work it causes commit together, before anybody is told.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from zlib import crc32
 
 from sqlalchemy import Connection
 
 from trunkline.domain.account import Account
 from trunkline.domain.address import AddressKind
+from trunkline.domain.carrier import Route, sender_type_of
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import AT_ONCE
-from trunkline.domain.message import VALIDITY_SECONDS_MAX, Direction, Message, Status
+from trunkline.domain.message import (
+    ROUTE_PRICE,
+    ROUTE_PRIORITY,
+    VALIDITY_SECONDS_MAX,
+    Direction,
+    Message,
+    Status,
+)
+from trunkline.domain.routing import Ask
 from trunkline.domain.sending import (
     Draft,
     Parties,
@@ -27,6 +36,7 @@ from trunkline.domain.sending import (
 from trunkline.domain.text import encoding_of, smart_encode, split
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import announce, status_callback
+from trunkline.flows.switchboard import flow_of
 from trunkline.store.callbacks import insert_callbacks
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import insert_messages
@@ -45,8 +55,18 @@ async def send(platform: Platform, account: Account, request: SendRequest) -> Me
     return draft.message
 
 
-async def prepare(platform: Platform, account: Account, request: SendRequest) -> Draft:
-    """Return the message that *request* asks for, or refuse, in Twilio's order of checks."""
+async def prepare(
+    platform: Platform,
+    account: Account,
+    request: SendRequest,
+    *,
+    via: str | None = None,
+    may_use_any_sender: bool = False,
+) -> Draft:
+    """Return the message that *request* asks for, or refuse, in Twilio's order of checks.
+
+    It takes the route that the operator set, or goes *via* a carrier in spite of all routes.
+    """
     check_presence(request)
     check_content(request)
     for url in request.media_url:
@@ -65,24 +85,47 @@ async def prepare(platform: Platform, account: Account, request: SendRequest) ->
     if request.application_sid and not request.status_callback:
         raise Refusal(21420, name=request.application_sid)
     parties = check_parties(request)
-    await check_ownership(platform, account, parties)
-    return Draft(_message(platform, account, request, parties=parties), request.media_url)
+    if not may_use_any_sender:
+        await check_ownership(platform, account, parties)
+    message = _message(platform, account, request, parties=parties, via=via)
+    await check_queue(platform, message)
+    return Draft(message, request.media_url)
 
 
 async def check_ownership(platform: Platform, account: Account, parties: Parties) -> None:
-    """Refuse a sender that this account may not use."""
+    """Refuse a sender that this account may not use; a channel's sender is the number's owner's."""
     sender = parties.sender
     if sender.kind is AddressKind.ALPHANUMERIC:
         return
+    number = await platform.directory.number(sender.bare)
     if sender.kind is AddressKind.CHANNEL:
-        raise Refusal(63007, sender=sender.text)
-    number = await platform.directory.number(sender.text)
+        if number is None or number.account_sid != account.sid:
+            raise Refusal(63007, sender=sender.text)
+        return
     if number is None:
         raise Refusal(21659, number=sender.text, sender=sender.text)
     if number.account_sid != account.sid:
         raise Refusal(21660, number=sender.text, sender=sender.text, account=account.sid)
     if not number.capabilities.sms:
         raise Refusal(21606, number=sender.text, sender=sender.text)
+
+
+async def check_queue(platform: Platform, message: Message) -> None:
+    """Refuse (21611) a message whose sender has more waiting than leaves within ten hours."""
+    policy = platform.switchboard.policy(message.carrier)
+    per_second = policy.sender_rates.get(sender_type_of(message.sender or ""))
+    if per_second is None:
+        return
+    lane = platform.switchboard.lane(message.carrier, message.sender)
+    has_room = await platform.queues.has_room(
+        platform.store,
+        (lane, _flow(message)),
+        segments=message.num_segments,
+        per_second=per_second,
+        now=platform.clock.now(),
+    )
+    if not has_room:
+        raise Refusal(21611, sender=message.sender or "")
 
 
 async def accept(platform: Platform, drafts: Sequence[Draft]) -> None:
@@ -122,17 +165,41 @@ def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> N
 def outbox_row(platform: Platform, message: Message) -> OutboxRow:
     """Return the row that makes a lane hand *message* over."""
     return OutboxRow(
-        lane=lane_of(message, platform.rules.lanes),
+        lane=platform.switchboard.lane(message.carrier, message.sender),
         message_sid=message.sid,
         account_sid=message.account_sid,
+        flow=_flow(message),
+        sender=message.sender or "",
+        recipient=message.recipient,
+        segments=message.num_segments,
         due_at=AT_ONCE,
         expires_at=message.created_at + timedelta(seconds=message.validity_seconds),
     )
 
 
-def lane_of(message: Message, lanes: int) -> str:
-    """Return the lane of a message: one sender always has the same, so its order is kept."""
-    return f"{message.carrier}/{crc32((message.sender or '').encode()) % lanes}"
+def _flow(message: Message) -> str:
+    priority = int(message.options.get(ROUTE_PRIORITY, "0"))
+    return flow_of(message.account_sid, message.sender, priority=priority)
+
+
+def ask_of(message: Message) -> Ask:
+    """Return what the routing table is asked for a message."""
+    return Ask(
+        account_sid=message.account_sid,
+        sender=message.sender or "",
+        recipient=message.recipient,
+        channel="mms" if message.num_media and ":" not in message.recipient else "",
+    )
+
+
+def routed(message: Message, route: Route) -> Message:
+    """Return the message as it is when it takes *route*."""
+    kept = {k: v for k, v in message.options.items() if k not in (ROUTE_PRICE, ROUTE_PRIORITY)}
+    if route.price is not None:
+        kept[ROUTE_PRICE] = str(route.price)
+    if route.priority:
+        kept[ROUTE_PRIORITY] = str(route.priority)
+    return replace(message, carrier=route.carrier, options=kept)
 
 
 def new_message(
@@ -147,11 +214,12 @@ def new_message(
     status_callback: str | None = None,
     validity_seconds: int = VALIDITY_SECONDS_MAX,
     options: dict[str, str] | None = None,
+    via: str | None = None,
 ) -> Message:
-    """Return a message that is to leave."""
+    """Return a message that is to leave; refuse (21612) one that no route is for."""
     now = platform.clock.now()
     parts = split(body) if not num_media else None
-    return Message(
+    message = Message(
         account_sid=account_sid,
         sid=platform.chance.sid("MM" if num_media else "SM", now),
         direction=direction,
@@ -162,17 +230,28 @@ def new_message(
         encoding=parts.encoding.value if parts else encoding_of(body).value,
         num_segments=len(parts.segments) if parts else 1,
         num_media=num_media,
-        carrier=platform.rules.carrier,
+        carrier=via or "",
         status_callback=status_callback,
         validity_seconds=validity_seconds,
         created_at=now,
         updated_at=now,
         options=options or {},
     )
+    if via is not None:
+        return message
+    route = platform.switchboard.choose(ask_of(message), now)
+    if route is None:
+        raise Refusal(21612, recipient=recipient, sender=sender)
+    return routed(message, route)
 
 
 def _message(
-    platform: Platform, account: Account, request: SendRequest, *, parties: Parties
+    platform: Platform,
+    account: Account,
+    request: SendRequest,
+    *,
+    parties: Parties,
+    via: str | None,
 ) -> Message:
     return new_message(
         platform,
@@ -185,4 +264,5 @@ def _message(
         status_callback=request.status_callback,
         validity_seconds=request.validity_period or VALIDITY_SECONDS_MAX,
         options=dict(request.options),
+        via=via,
     )

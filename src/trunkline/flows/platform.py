@@ -7,6 +7,8 @@ from trunkline.domain.account import Media
 from trunkline.domain.pricing import PriceList
 from trunkline.domain.sending import Draft
 from trunkline.flows.directory import Directory
+from trunkline.flows.queues import QueueBudgets
+from trunkline.flows.switchboard import Switchboard
 from trunkline.runtime import Batcher, Bell, Chance, Clock, Feed
 from trunkline.store.media import MediaFiles
 from trunkline.store.store import Store
@@ -17,7 +19,8 @@ from trunkline.store.vault import Vault
 class Bells:
     """Wake the workers; one bell each."""
 
-    outbox: Bell = field(default_factory=Bell)
+    carriers: Bell = field(default_factory=Bell)
+    deliveries: Bell = field(default_factory=Bell)
     webhooks: Bell = field(default_factory=Bell)
     media: Bell = field(default_factory=Bell)
     network: Bell = field(default_factory=Bell)
@@ -29,8 +32,7 @@ class Rules:
 
     main_account_sid: str
     base_url: str
-    carrier: str = "simulated"
-    lanes: int = 1
+    carrier: str = "simulated"  # The carrier account in front of the simulated network.
     starting_balance: Decimal = Decimal(1000)
     webhook_retry_seconds: tuple[float, ...] = (5, 30, 120, 600, 3600)
 
@@ -41,6 +43,7 @@ class Platform:
 
     store: Store
     directory: Directory
+    switchboard: Switchboard
     vault: Vault
     clock: Clock
     chance: Chance
@@ -50,6 +53,7 @@ class Platform:
     feed: Feed = field(default_factory=Feed)
     bells: Bells = field(default_factory=Bells)
     accepting: Batcher[Draft] = field(default_factory=Batcher)
+    queues: QueueBudgets = field(default_factory=QueueBudgets)
 
     def media_url(self, media: Media) -> str:
         """Return the address at which our own API serves the bytes of a medium."""

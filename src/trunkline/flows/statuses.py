@@ -53,11 +53,17 @@ def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) ->
     return list(changed.values())
 
 
-def announce(platform: Platform, messages: Iterable[Message]) -> None:
+def announce(platform: Platform, messages: Sequence[Message]) -> None:
     """Wake the workers and tell watching pages, after the commit."""
-    bells = platform.bells
-    for bell in (bells.outbox, bells.media, bells.webhooks):
+    bells, switchboard = platform.bells, platform.switchboard
+    for bell in (bells.media, bells.webhooks, bells.deliveries):
         bell.ring()
+    for lane in {
+        switchboard.lane(message.carrier, message.sender)
+        for message in messages
+        if message.status is Status.QUEUED
+    }:
+        switchboard.ring(lane)
     if platform.feed.is_watched:
         for message in messages:
             platform.feed.publish(News("message", message.account_sid, message.sid))
@@ -66,6 +72,7 @@ def announce(platform: Platform, messages: Iterable[Message]) -> None:
 def announce_changes(platform: Platform, changed: Iterable[Message]) -> None:
     """Tell those who wait for status changes, after the commit."""
     platform.bells.webhooks.ring()
+    platform.bells.deliveries.ring()
     if platform.feed.is_watched:
         for message in changed:
             platform.feed.publish(News("message", message.account_sid, message.sid))

@@ -54,6 +54,15 @@ _UPDATE = (
     .values({name: bindparam("b_" + name) for name in CHANGING})
 )
 
+_REROUTE = (
+    update(messages)
+    .where(
+        messages.c.account_sid == bindparam("b_account_sid"),
+        messages.c.position == bindparam("b_position"),
+    )
+    .values(carrier=bindparam("b_carrier"), options=bindparam("b_options"))
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFilter:
@@ -99,6 +108,21 @@ def update_messages(db: Connection, batch: Iterable[Message]) -> None:
     ]
     if rows:
         db.execute(_UPDATE, rows)
+
+
+def reroute_messages(db: Connection, batch: Iterable[Message]) -> None:
+    """Store which carrier messages go to, and what their options say of it."""
+    rows = [
+        {
+            "b_account_sid": m.account_sid,
+            "b_position": position_of(m.sid),
+            "b_carrier": m.carrier,
+            "b_options": dict(m.options),
+        }
+        for m in batch
+    ]
+    if rows:
+        db.execute(_REROUTE, rows)
 
 
 def find_message(db: Connection, account_sid: str, sid: str) -> Message | None:

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from trunkline.domain.account import Account, Feedback, Key, Media, Number
+from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
 from trunkline.store.paging import Found, Page, fetch_page
 from trunkline.store.tables import records
 
@@ -51,6 +52,11 @@ ACCOUNTS = Kind("account", Account, lambda a: MAIN if a.is_main else None, lambd
 KEYS = Kind("key", Key, lambda k: None, lambda k: k.account_sid)
 NUMBERS = Kind("number", Number, lambda n: n.phone_number, lambda n: n.account_sid)
 MEDIA = Kind("media", Media, lambda m: None, lambda m: m.message_sid)
+CARRIERS = Kind("carrier", CarrierAccount, lambda c: c.name, lambda c: c.account_sid)
+ROUTES = Kind("route", Route, lambda r: None, lambda r: r.account_sid)
+SMPP_CREDENTIALS = Kind(
+    "smpp_credential", SmppCredential, lambda c: c.system_id, lambda c: c.account_sid
+)
 FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
 
 
@@ -92,6 +98,17 @@ def child_records(db: Connection, kind: Kind[R], parent_sid: str, *, limit: int 
     query = (
         select(records.c.doc)
         .where(records.c.kind == kind.name, records.c.parent_sid == parent_sid)
+        .order_by(records.c.sid)
+        .limit(limit)
+    )
+    return [_build(row, kind) for row in db.execute(query)]
+
+
+def all_records(db: Connection, kind: Kind[R], *, limit: int) -> list[R]:
+    """Return the records of a kind, of all accounts, oldest first."""
+    query = (
+        select(records.c.doc)
+        .where(records.c.kind == kind.name)
         .order_by(records.c.sid)
         .limit(limit)
     )

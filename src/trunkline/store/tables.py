@@ -10,6 +10,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -26,6 +27,7 @@ metadata = MetaData()
 SID_LENGTH = 34
 POSITION_LENGTH = 32
 ADDRESS_LENGTH = 128
+FLOW_LENGTH = 9
 
 
 class Instant(TypeDecorator[datetime]):
@@ -96,18 +98,25 @@ messages = Table(
 
 # What a lane has still to hand over. Narrow, because its rows live only for moments.
 # in_doubt is set, and committed, before the bytes leave: a crash then leaves it behind.
+# flow is what takes turns with others: the priority, urgent first, and one sender of one account.
 outbox = Table(
     "outbox",
     metadata,
     Column("lane", String(80), primary_key=True),
     _sid("message_sid", key=True),
     _sid("account_sid"),
+    Column("flow", String(FLOW_LENGTH), nullable=False),
+    Column("sender", String(ADDRESS_LENGTH), nullable=False),
+    Column("recipient", String(ADDRESS_LENGTH), nullable=False),
+    Column("segments", Integer, nullable=False),
+    Column("tried", Text, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("in_doubt", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("position", String(POSITION_LENGTH), nullable=False),
-    Index("outbox_due", "lane", "due_at", "position"),
+    Index("outbox_due", "lane", "flow", "due_at", "position"),
+    Index("outbox_by_expiry", "expires_at"),
 )
 
 carrier_refs = Table(
@@ -121,6 +130,49 @@ carrier_refs = Table(
     Column("segment_count", Integer, nullable=False),
     Column("delivered", Integer),
     Index("carrier_refs_by_message", "message_sid"),
+)
+
+# What carriers brought that matches nothing of ours: receipts for unknown references, texts to
+# unknown numbers. A receipt has a row for each way in which its reference may have been written.
+strays = Table(
+    "strays",
+    metadata,
+    _sid("sid", key=True),
+    Column("ref", String(80), primary_key=True),
+    Column("carrier", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("doc", JSON, nullable=False),
+    Index("strays_by_ref", "carrier", "ref"),
+    Index("strays_by_kind", "kind", "sid"),
+)
+
+# Segments of texts that are not whole yet, by whom they came from and what they have in common.
+inbound_segments = Table(
+    "inbound_segments",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _sid("sid"),
+    Column("doc", LargeBinary, nullable=False),
+    Index("inbound_segments_in_order", "source", "sid"),
+)
+
+# Receipts and texts for customers who bind to us; they wait here until somebody takes them.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _sid("sid", key=True),
+    _sid("account_sid"),
+    _sid("message_sid"),
+    Column("system_id", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("doc", JSON, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("deliveries_due", "system_id", "due_at", "sid"),
 )
 
 # Webhooks that are due. due_at is null when the attempts are used up (parked).

@@ -1,0 +1,44 @@
+"""How much may wait for a sender that has a rate: as much as leaves within ten hours."""
+
+from datetime import datetime, timedelta
+
+from trunkline.store.outbox import queued_segments
+from trunkline.store.store import Store
+
+# Twilio: a sender's queue holds what its rate lets through in ten hours.
+QUEUE_SECONDS = 36_000
+# A full queue is counted anew only so often, however often it is knocked at.
+RECOUNT_SECONDS = 1.0
+BUDGETS_MAX = 50_000  # About 10 MB; past it all are counted anew.
+
+
+class QueueBudgets:
+    """Remembers how much a queue can take for sure, so that it is not counted at every message.
+
+    Between two counts a queue only gets shorter by itself, so nothing is accepted beyond the limit
+    but what is accepted in the moment of counting.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[tuple[str, str], tuple[int, datetime]] = {}
+
+    async def has_room(
+        self,
+        store: Store,
+        queue: tuple[str, str],
+        *,
+        segments: int,
+        per_second: float,
+        now: datetime,
+    ) -> bool:
+        """Tell whether *segments* more may wait in a queue (lane, flow), and count them if so."""
+        left, counted_at = self._left.get(queue, (0, datetime.min.replace(tzinfo=now.tzinfo)))
+        is_fresh = timedelta() <= now - counted_at < timedelta(seconds=RECOUNT_SECONDS)
+        if left < segments and not is_fresh:
+            waiting = await store.read(lambda db: queued_segments(db, *queue))
+            left, counted_at = int(per_second * QUEUE_SECONDS) - waiting, now
+        if len(self._left) >= BUDGETS_MAX:
+            self._left.clear()
+        has_room = left >= segments
+        self._left[queue] = (left - segments if has_room else left, counted_at)
+        return has_room

@@ -1,0 +1,144 @@
+"""What carriers say became of segments, and what that makes of their messages.
+
+Rule: a receipt is on disk before it is acknowledged, also one that matches nothing yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from trunkline.carriers.port import DERIVED, Receipt
+from trunkline.domain.message import Fact, Message
+from trunkline.flows.platform import Platform
+from trunkline.flows.statuses import Observation, advance, announce_changes, event
+from trunkline.store.messages import Event, insert_events
+from trunkline.store.outbox import CarrierRef, find_refs, refs_of, settle_refs
+from trunkline.store.strays import RECEIPT, Stray, insert_strays, take_strays
+
+Matched = tuple[CarrierRef, Receipt]
+
+
+async def record(platform: Platform, carrier: str, receipts: Sequence[Receipt]) -> None:
+    """Record receipts; when this returns they may be acknowledged.
+
+    One that comes twice or late changes no status. One that matches nothing is kept: the answer to
+    its submission may come after it.
+    """
+
+    def work(db: Connection) -> list[Message]:
+        return _record(platform, db, carrier, receipts=receipts)
+
+    announce_changes(platform, await platform.store.write(work))
+
+
+def match_strays(
+    platform: Platform, db: Connection, carrier: str, *, refs: Sequence[CarrierRef]
+) -> list[Message]:
+    """Record the receipts that came before their references were known; return what changed."""
+    if not refs:
+        return []
+    by_ref = {ref.ref: ref for ref in refs}
+    found = take_strays(db, carrier, list(by_ref))
+    matched = [
+        (by_ref[ref], _receipt(ref, stray)) for ref, group in found.items() for stray in group
+    ]
+    return _apply(platform, db, carrier, matched=matched)
+
+
+def _record(
+    platform: Platform, db: Connection, carrier: str, *, receipts: Sequence[Receipt]
+) -> list[Message]:
+    names = {name for r in receipts for name in (r.carrier_ref, *r.aliases)}
+    refs = find_refs(db, carrier, names)
+    matched: list[Matched] = []
+    strays: list[Stray] = []
+    for receipt in receipts:
+        ref = _match(refs, receipt)
+        if ref is not None:
+            matched.append((ref, receipt))
+        elif DERIVED not in receipt.detail:
+            strays.append(_stray(platform, carrier, receipt))
+    insert_strays(db, strays)
+    return _apply(platform, db, carrier, matched=matched)
+
+
+def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | None:
+    names = (receipt.carrier_ref, *receipt.aliases)
+    return next((refs[name] for name in names if name in refs), None)
+
+
+def _apply(
+    platform: Platform, db: Connection, carrier: str, *, matched: Sequence[Matched]
+) -> list[Message]:
+    if not matched:
+        return []
+    news = [(ref, r) for ref, r in matched if r.delivered is None or ref.delivered != r.delivered]
+    insert_events(db, [_event(platform, carrier, ref, receipt=r) for ref, r in news])
+    final = [(ref, r) for ref, r in news if r.delivered is not None]
+    settle_refs(db, [replace(ref, delivered=r.delivered) for ref, r in final])
+    long = {ref.message_sid for ref, _ in final if ref.segment_count > 1}
+    siblings = refs_of(db, long) if long else {}
+    facts = [
+        fact
+        for ref, r in final
+        if (fact := _verdict(ref, r, siblings=siblings.get(ref.message_sid)))
+    ]
+    return advance(platform, db, facts)
+
+
+def _verdict(
+    ref: CarrierRef, receipt: Receipt, *, siblings: Sequence[CarrierRef] | None
+) -> Observation | None:
+    """Return what a receipt means for its message: undelivered when one segment is, delivered
+    when every segment is, nothing yet otherwise."""
+    if receipt.delivered and siblings is not None:
+        # A segment that was submitted twice has two names and counts once.
+        arrived = {sibling.segment_index for sibling in siblings if sibling.delivered}
+        if len(arrived) < ref.segment_count:
+            return None
+    return Observation(
+        account_sid=ref.account_sid,
+        message_sid=ref.message_sid,
+        fact=Fact.HANDSET_REACHED if receipt.delivered else Fact.HANDSET_MISSED,
+        at=receipt.at,
+        error_code=receipt.error_code,
+    )
+
+
+def _event(platform: Platform, carrier: str, ref: CarrierRef, *, receipt: Receipt) -> Event:
+    detail: dict[str, object] = {
+        "carrier": carrier,
+        "ref": ref.ref,
+        "segment": ref.segment_index + 1,
+        "delivered": receipt.delivered,
+        "error_code": receipt.error_code,
+    }
+    return event(platform, ref, "receipt", detail=detail | dict(receipt.detail))
+
+
+def _stray(platform: Platform, carrier: str, receipt: Receipt) -> Stray:
+    now = platform.clock.now()
+    doc = {
+        "delivered": receipt.delivered,
+        "error_code": receipt.error_code,
+        "detail": dict(receipt.detail),
+    }
+    return Stray(
+        sid=platform.chance.sid("SY", now),
+        carrier=carrier,
+        kind=RECEIPT,
+        refs=tuple(dict.fromkeys((receipt.carrier_ref, *receipt.aliases))),
+        at=receipt.at,
+        doc=doc,
+    )
+
+
+def _receipt(ref: str, stray: Stray) -> Receipt:
+    return Receipt(
+        carrier_ref=ref,
+        delivered=stray.doc["delivered"],
+        error_code=stray.doc["error_code"],
+        at=stray.at,
+        detail=stray.doc["detail"],
+    )
