@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trunkline.domain.carrier import Setting
 
@@ -219,6 +219,14 @@ class Carrier(Protocol):
 
     async def probe(self) -> Probe:
         """Try the connection: bind, or ask for the account, and measure the round trip."""
+
+
+@runtime_checkable
+class MediaKeeper(Protocol):
+    """A carrier whose inbound media can be fetched with its own credentials alone."""
+
+    def authorization_for(self, url: str) -> str | None:
+        """Return the Authorization header for a medium of this carrier, None for anything else."""
 
 
 class SegmentJournal(Protocol):

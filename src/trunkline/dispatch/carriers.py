@@ -20,7 +20,7 @@ from trunkline.flows.switchboard import is_open
 from trunkline.runtime import Bell, News
 
 # A connector takes leave of its peer within this, or is cut off.
-LEAVE_SECONDS = 8.0
+LEAVE_SECONDS = 3.0
 
 log = structlog.get_logger()
 

@@ -33,7 +33,7 @@ FLOWS_MAX = 500
 # restart, those may overtake.
 RESTING_MAX = 5000
 # Answers that are under way when a lane closes are waited for.
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 
 
 class Lane:
@@ -156,9 +156,9 @@ class Lane:
     async def _record(self, load: handover.Load, results: Sequence[SubmitResult]) -> None:
         postponed = await handover.submitted(self._platform, load, results)
         for sid, row in load.rows.items():
-            due_at = postponed.get(sid)
-            if due_at is not None and len(self._resting) < RESTING_MAX:
-                heapq.heappush(self._resting, (due_at, sid, row))
+            if sid in postponed and len(self._resting) < RESTING_MAX:
+                due_at, waiting = postponed[sid]
+                heapq.heappush(self._resting, (due_at, sid, waiting))
             else:
                 self._schedule.done(row)
 
@@ -174,7 +174,9 @@ class Lane:
     def _wake_rested(self) -> None:
         now = self._platform.clock.now()
         while self._resting and self._resting[0][0] <= now:
-            self._schedule.done(heapq.heappop(self._resting)[2])
+            row = heapq.heappop(self._resting)[2]
+            self._schedule.done(row)
+            self._schedule.add([row])
 
 
 def handler(platform: Platform, carrier: str) -> Handler:

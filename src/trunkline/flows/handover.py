@@ -78,8 +78,11 @@ async def claim(platform: Platform, carrier: str, rows: Sequence[OutboxRow]) -> 
 
 async def submitted(
     platform: Platform, load: Load, results: Sequence[SubmitResult]
-) -> dict[str, datetime]:
-    """Record what the carrier answered to a batch; return when what it put off is due again."""
+) -> dict[str, tuple[datetime, OutboxRow]]:
+    """Record what the carrier answered to a batch; return what it put off, and until when.
+
+    The rows that are returned keep their place: they were due before what came after them.
+    """
     answers: dict[str, list[tuple[Submission, SubmitResult]]] = {sid: [] for sid in load.rows}
     for submission, result in zip(load.submissions, results, strict=True):
         answers[submission.message_sid].append((submission, result))
@@ -92,7 +95,14 @@ async def submitted(
     announce_changes(platform, await platform.store.write(work))
     for lane in {end.moved.lane for end in ends if end.moved}:
         platform.switchboard.ring(lane)
-    return {end.row.message_sid: end.due_at for end in ends if end.due_at}
+    return {
+        end.row.message_sid: (
+            end.due_at,
+            replace(end.row, attempts=end.row.attempts + 1, in_doubt=end.in_doubt),
+        )
+        for end in ends
+        if end.due_at
+    }
 
 
 async def record_late(platform: Platform, carrier: str, late: Sequence[LateTaken]) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
+from trunkline.carriers.port import MediaKeeper
 from trunkline.domain.account import Media
 from trunkline.domain.ids import is_sid
 from trunkline.domain.message import Fact, Message
@@ -104,7 +105,8 @@ async def _fetch(platform: Platform, fetcher: Requester, row: MediaFetch, *, url
     if not is_webhook_url(url):
         return Fetched(url, error_code=BAD_URL, reason="the URL is not one that can be fetched")
     target = parse_target(url)
-    request = Rendered("GET", target.url, {"Accept": "*/*"}, b"")
+    headers = {"Accept": "*/*"} | await _credentials(platform, row, url)
+    request = Rendered("GET", target.url, headers, b"")
     answer = await fetcher.send(request, target, size_max=MEDIA_BYTES_MAX)
     if answer.error_code is not None:
         reason = answer.attempts[-1].reason if answer.attempts else ""
@@ -129,6 +131,24 @@ def media_type(header: str | None) -> str:
     """Return the type that a Content-Type header names; one that is malformed names none."""
     found = _MEDIA_TYPE.match(header or "")
     return found[1].lower() if found else DEFAULT_TYPE
+
+
+async def _credentials(platform: Platform, row: MediaFetch, url: str) -> dict[str, str]:
+    """Return the header that a carrier's media ask for: of what it brought itself, nothing else."""
+    keepers = {
+        name: carrier
+        for name, carrier in platform.switchboard.live.items()
+        if isinstance(carrier, MediaKeeper)
+    }
+    if not keepers:
+        return {}
+    message = await platform.store.read(
+        lambda db: find_message(db, row.account_sid, row.message_sid)
+    )
+    if message is None or message.is_outbound or message.carrier not in keepers:
+        return {}
+    authorization = keepers[message.carrier].authorization_for(url)
+    return {"Authorization": authorization} if authorization else {}
 
 
 async def _own_media(platform: Platform, account_sid: str, url: str) -> Media | None:

@@ -20,7 +20,7 @@ class QueueBudgets:
     """
 
     def __init__(self) -> None:
-        self._left: dict[tuple[str, str], tuple[int, datetime]] = {}
+        self._left: dict[tuple[str, str, float], tuple[int, datetime]] = {}
 
     async def has_room(
         self,
@@ -32,7 +32,8 @@ class QueueBudgets:
         now: datetime,
     ) -> bool:
         """Tell whether *segments* more may wait in a queue (lane, flow), and count them if so."""
-        left, counted_at = self._left.get(queue, (0, datetime.min.replace(tzinfo=now.tzinfo)))
+        key = (*queue, per_second)  # Another rate is another limit.
+        left, counted_at = self._left.get(key, (0, datetime.min.replace(tzinfo=now.tzinfo)))
         is_fresh = timedelta() <= now - counted_at < timedelta(seconds=RECOUNT_SECONDS)
         if left < segments and not is_fresh:
             waiting = await store.read(lambda db: queued_segments(db, *queue))
@@ -40,5 +41,5 @@ class QueueBudgets:
         if len(self._left) >= BUDGETS_MAX:
             self._left.clear()
         has_room = left >= segments
-        self._left[queue] = (left - segments if has_room else left, counted_at)
+        self._left[key] = (left - segments if has_room else left, counted_at)
         return has_room
