@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from trunkline.carriers.port import (
     BindState,
     Deferred,
     Handler,
-    InDoubt,
     Incoming,
+    InDoubt,
     LateTaken,
     PduSeen,
     Probe,
@@ -477,7 +478,7 @@ async def test_a_sender_keeps_to_its_rate_and_its_queue_to_ten_hours(world: Worl
     await world.run_for(10)
     seconds = [t.total_seconds() for t in times]
     assert len(seconds) == 5
-    assert all(b - a >= 0.999 for a, b in zip(seconds, seconds[1:], strict=False))
+    assert all(b - a >= 0.999 for a, b in pairwise(seconds))
     await carriers.change(world.app.platform, "one", settings={"sender_rates": "long_code=0.001"})
     await world.app.settle()
     world.connector.made["one"].space = 0

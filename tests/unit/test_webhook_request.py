@@ -239,6 +239,17 @@ def test_strict_redirects_keep_method_and_body(status):
     )
 
 
+@pytest.mark.parametrize("status", [302, 307])
+def test_credentials_do_not_leave_their_origin(status):
+    asked = Rendered("GET", "https://a.example/x", {"Authorization": "Basic eA==", "A": "b"}, b"")
+    stays = redirected(asked, status, location="/y")
+    leaves = redirected(asked, status, location="https://b.example/y")
+    assert stays is not None
+    assert stays.headers == asked.headers
+    assert leaves is not None
+    assert leaves.headers == {"A": "b"}
+
+
 @pytest.mark.parametrize(
     "location", ["file:///etc/passwd", "http://[", "http://my_host/", "//", "x\ny:z"]
 )

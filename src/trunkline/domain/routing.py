@@ -304,15 +304,15 @@ def _why(route: Route, usable: Sequence[Route], *, facts: _Facts) -> str:
         return f"its order {route.order} comes after {best.order}"
     mine, other = _shape_of(route), _shape_of(best)
     if _length(mine, facts) != _length(other, facts):
-        return _shorter(route, best)
+        return _why_wider(route, best)
     if mine != other:
-        return _fewer(mine, other)
+        return _why_narrower(best, other, than=route, shape=mine)
     if route.weight <= 0 < best.weight:
-        return "its weight is 0, so it waits behind its equals"
-    return "an equal that these two addresses fall to by weight comes before it"
+        return "its weight is 0, so it comes behind its equals"
+    return "it is an equal, and by weight these two addresses fall to the other one"
 
 
-def _shorter(route: Route, best: Route) -> str:
+def _why_wider(route: Route, best: Route) -> str:
     mine, other = _reach(route), _reach(best)
     if not mine:
         return f"it has no prefix or country, which is wider than {other}"
@@ -324,16 +324,29 @@ def _shorter(route: Route, best: Route) -> str:
 def _reach(route: Route) -> str:
     prefix = f"prefix {route.prefix}" if route.prefix else ""
     country = f"country {route.country}" if route.country else ""
-    return " in the ".join(filter(None, (prefix, country)))
+    return " in ".join(filter(None, (prefix, country)))
 
 
-def _fewer(mine: _Shape, other: _Shape) -> str:
-    if mine.conditions != other.conditions:
-        return f"it has {mine.conditions} conditions, not {other.conditions}"
-    if mine.prefix != other.prefix:
-        return "its prefix is shorter"
-    if other.account and not mine.account:
-        return "a route for the account comes before it"
-    if mine.sender != other.sender:
-        return "a route for more of the sender comes before it"
-    return "a route for the sender's type comes before one for the channel"
+def _why_narrower(best: Route, other: _Shape, *, than: Route, shape: _Shape) -> str:
+    """Say why one of two routes that know as much of the number comes first."""
+    if shape.conditions != other.conditions:
+        plural = "" if shape.conditions == 1 else "s"
+        return f"it has {shape.conditions} condition{plural}, not {other.conditions}"
+    if shape.prefix != other.prefix:
+        return f"its prefix {than.prefix} is shorter than {best.prefix}"
+    if shape.sender and other.sender and shape.sender != other.sender:
+        return f"its sender {than.sender} is wider than {best.sender}"
+    counts, less = (_conditions_that_count(each) for each in (other, shape))
+    first, second = next(pair for pair in zip(counts, less, strict=True) if pair[0] != pair[1])
+    return f"a condition on the {first} counts more than one on the {second}"
+
+
+def _conditions_that_count(shape: _Shape) -> list[str]:
+    """Name a shape's conditions beside those on the number, those that count most in front."""
+    named = {
+        "account": shape.account,
+        "sender": shape.sender,
+        "sender's type": shape.sender_type,
+        "channel": shape.channel,
+    }
+    return [name for name, is_there in named.items() if is_there]

@@ -128,15 +128,18 @@ def redirected(request: Rendered, status: int, *, location: str) -> Rendered | N
     """Return *request* as a redirect asks for it, or None where *location* leads nowhere.
 
     301, 302 and 303 become a GET without a body; 307 and 308 keep method and body. The headers,
-    and so the signature of the original request, stay.
+    and so the signature of the original request, stay; credentials do not leave their origin.
     """
     url = resolve(request.url, location.strip())
     if not is_webhook_url(url):
         return None
     url = parse_target(url).url
+    left = set() if is_same_place(request.url, url) else {"Authorization"}
+    if status not in {307, 308}:
+        left.add("Content-Type")
+    headers = {name: text for name, text in request.headers.items() if name not in left}
     if status in {307, 308}:
-        return Rendered(request.method, url, request.headers, request.body)
-    headers = {name: text for name, text in request.headers.items() if name != "Content-Type"}
+        return Rendered(request.method, url, headers, request.body)
     return Rendered("GET", url, headers, b"")
 
 
