@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from trunkline.api import reference as api_reference
+from trunkline.carriers.smpp.rows import SETTINGS as SMPP_SETTINGS
+from trunkline.carriers.twilio.settings import SETTINGS as TWILIO_SETTINGS
 from trunkline.cli import reference as cli_reference
+from trunkline.domain.carrier import COMMON_SETTINGS, Setting
 from trunkline.domain.errors import ERRORS
 from trunkline.domain.message import CALLED_BACK, FINAL, TRANSITIONS, Status
 from trunkline.domain.text import split
@@ -23,6 +26,22 @@ an answer; codes that only ever stand on a message or in a trace have one as a f
 braces stand for values.
 
 """
+
+_CARRIER_SETTINGS_HEAD = """\
+# Carrier settings
+
+What can be set of a carrier account, with `--set` of `trunkline carriers add` and
+`trunkline carriers set`, with `Set` of the admin API, or in the console. An empty value means the
+default. Secrets are sealed before they are stored, and are never shown again.
+
+"""
+
+CARRIER_TYPES: Mapping[str, tuple[str, tuple[Setting, ...]]] = {
+    "Every carrier": ("What our own queue does, whatever the carrier.", COMMON_SETTINGS),
+    "simulated": ("The phones of this program; there is nothing more to set.", ()),
+    "smpp": ("An SMSC that is spoken to over SMPP.", SMPP_SETTINGS),
+    "twilio": ("An account with an API like Twilio's.", TWILIO_SETTINGS),
+}
 
 # What the table of segments shows: a name, and how it is made.
 _SAMPLES = (
@@ -73,13 +92,36 @@ def render_errors() -> str:
     return _ERRORS_HEAD + table(("Code", "HTTP", "Text"), rows)
 
 
+def render_carrier_settings() -> str:
+    """Return the page of what can be set of carriers."""
+    sections = [_type_section(name, *row) for name, row in CARRIER_TYPES.items()]
+    return _CARRIER_SETTINGS_HEAD + "\n".join(sections)
+
+
+def _type_section(name: str, purpose: str, settings: Iterable[Setting]) -> str:
+    title = f"`{name}`" if name.islower() else name
+    return f"## {title}\n\n{purpose}\n" + "".join(map(_setting_section, settings))
+
+
+def _setting_section(setting: Setting) -> str:
+    default = f"`{setting.default}`" if setting.default else "empty"
+    secret = "- Kept secret\n" if setting.is_secret else ""
+    return (
+        f"\n### `{setting.name}`\n\n{setting.meaning}\n\n"
+        f"- Value: {setting.must}\n- Default: {default}\n{secret}"
+    )
+
+
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"reference/errors.md": render_errors}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reference/errors.md": render_errors,
+    "reference/carrier-settings.md": render_carrier_settings,
+}
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("concepts/statuses.md", "transitions"): render_transitions,
     ("concepts/statuses.md", "called-back"): render_called_back,

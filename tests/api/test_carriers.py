@@ -542,3 +542,14 @@ async def test_what_was_answered_is_not_asked_again_when_it_could_not_be_recorde
     await world.app.settle()
     assert len(one.seen) == 1
     assert await world.status(sid) == ("sent", None)
+
+
+async def test_two_simulated_carriers_share_the_phones(world: World) -> None:
+    """A message by the second one is delivered, and its receipt is no stray."""
+    platform = world.app.platform
+    await carriers.add(platform, name="second", carrier_type="simulated", settings={})
+    await routes.add(platform, routes.Wish(carrier="second"))
+    sid = await world.sent()
+    await world.run_for(5)
+    assert await world.status(sid) == ("delivered", None)
+    assert await world.app.store.read(lambda db: page_strays(db, limit=10)) == []

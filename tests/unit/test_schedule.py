@@ -146,6 +146,17 @@ def test_a_pair_has_one_row_under_way() -> None:
     assert schedule.take(0.0, segments=ALL) == [second]
 
 
+def test_a_row_finds_its_old_place_among_many() -> None:
+    """It comes before those of its pair that wait, however full its flow is."""
+    queued = [row(recipient="+12125550100") for _ in range(20)]
+    schedule = filled(queued, rate=0.1)
+    assert schedule.take(0.0, segments=1) == queued[:1]
+    schedule.add(queued)
+    schedule.done(queued[0])
+    assert schedule.add(queued[:1]) == 1
+    assert schedule.take(1000.0, segments=ALL) == queued[:1]
+
+
 def test_a_row_that_is_done_is_forgotten() -> None:
     """It comes back by being added, as what is postponed does."""
     queued = row()
@@ -216,31 +227,6 @@ def test_nothing_waits_for_time_when_its_rows_are_gone() -> None:
     assert schedule.next_at(0.5) == 1.0
 
 
-def test_what_expires_comes_out_though_its_sender_waits() -> None:
-    """It is under way from then on, and what waited behind it moves up."""
-    soon = NOON + timedelta(seconds=5)
-    first, last = row(recipient="+12125550100"), row(recipient="+12125550100")
-    mortal = row(recipient="+12125550100", expires_at=soon)
-    schedule = filled([first, mortal], rate=0.001)
-    assert schedule.take(0.0, segments=ALL) == [first]
-    assert schedule.overdue(NOON) == []
-    assert schedule.overdue(soon) == [mortal]
-    assert schedule.overdue(soon) == []
-    assert schedule.known() == {first.flow: 2}
-    assert schedule.add([mortal, last]) == 1
-    schedule.done(mortal)
-    schedule.done(first)
-    assert schedule.take(1000.0, segments=ALL) == [last]
-
-
-def test_what_is_under_way_does_not_expire_here() -> None:
-    """Whoever took it knows its time."""
-    mortal = row(expires_at=NOON)
-    schedule = filled([mortal])
-    assert schedule.take(0.0, segments=ALL) == [mortal]
-    assert schedule.overdue(LATER) == []
-
-
 def test_a_sender_with_a_rate_needs_few_rows() -> None:
     """The others stay on disk, and half of what there is room for is enough."""
     quick, slow = Schedule({SenderType.LONG_CODE: 10.0}), Schedule({SenderType.LONG_CODE: 0.1})
@@ -251,6 +237,29 @@ def test_a_sender_with_a_rate_needs_few_rows() -> None:
         slow.done(each)
     assert slow.supplied() == set()
     assert slow.add(queued[FLOW_ROWS_MIN:]) == FLOW_ROWS_MIN // 2 + 1
+
+
+def test_what_is_read_fits_into_memory() -> None:
+    """Flows share the room; of a known one what is here is read again, for it is still stored."""
+    schedule = filled([])
+    assert schedule.limits(["3a"]) == {"3a": FLOW_ROWS_MAX}
+    many = [f"3{number}" for number in range(ROWS_MAX // 5)]
+    assert set(schedule.limits(many).values()) == {5}
+    queued = rows(FLOW_ROWS_MAX // 4)
+    schedule.add(queued)
+    schedule.take(0.0, segments=10)
+    assert schedule.limits([queued[0].flow]) == {queued[0].flow: FLOW_ROWS_MAX + 10}
+    schedule.add(rows(FLOW_ROWS_MAX))
+    assert schedule.limits([queued[0].flow]) == {}
+
+
+def test_nothing_is_read_when_memory_is_full() -> None:
+    """Until something is done."""
+    schedule = filled(row(f"AC{number}") for number in range(ROWS_MAX))
+    assert schedule.limits(["3a"]) == {}
+    for each in schedule.take(0.0, segments=2):
+        schedule.done(each)
+    assert schedule.limits(["3a", "3b"]) == {"3a": 1, "3b": 1}
 
 
 def test_memory_has_room_for_every_flow() -> None:
@@ -274,7 +283,7 @@ def test_memory_has_an_end() -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8), bite=st.integers(1, 7))
-@settings(max_examples=40)
+@settings(max_examples=80)
 def test_an_account_is_served_within_a_round(sizes: list[int], bite: int) -> None:
     """Between two rows of one account no other account has more than one."""
     schedule = filled(each for n, size in enumerate(sizes) for each in rows(size, f"AC{n}"))
@@ -299,7 +308,6 @@ class Life:
         self.schedule = filled([], rate=rate)
         self.waiting: list[OutboxRow] = []
         self.under_way: list[OutboxRow] = []
-        self.expired: list[OutboxRow] = []
         self.sent: list[tuple[float, OutboxRow]] = []
         self.now = 0.0
 
@@ -312,7 +320,6 @@ class Life:
                 recipient=f"+1212555010{self.chance.randrange(4)}",
                 urgency=self.chance.choice((0, 3)),
                 segments=self.chance.choice((1, 1, 1, 4)),
-                expires_at=NOON + timedelta(seconds=self.chance.randrange(1, 90)),
             )
             for _ in range(self.chance.randrange(8))
         ]
@@ -332,12 +339,15 @@ class Life:
         assert len(pairs) == len(set(pairs))
 
     def end(self) -> None:
-        """Finish what was under way, or postpone it."""
+        """Finish what was under way, or try it again in its old place."""
         self.chance.shuffle(self.under_way)
         for _ in range(self.chance.randrange(len(self.under_way) + 1)):
-            self.schedule.done(self.under_way.pop())
-        while self.expired:
-            self.schedule.done(self.expired.pop())
+            ended = self.under_way.pop()
+            self.schedule.done(ended)
+            if self.chance.random() < 0.3:
+                self.waiting.append(ended)
+                self.waiting.sort(key=lambda each: each.message_sid)
+                assert self.schedule.add([ended]) == 1
 
     def withdraw(self) -> None:
         """Forget some that wait, and read what there is again."""
@@ -345,14 +355,6 @@ class Life:
             if self.chance.random() < 0.1:
                 self.schedule.done(each)
         self.schedule.add(self.waiting)
-
-    def expire(self) -> None:
-        """Take out what has expired."""
-        now = NOON + timedelta(seconds=self.now)
-        for each in self.schedule.overdue(now):
-            assert each.expires_at <= now
-            self.waiting.remove(each)
-            self.expired.append(each)
 
     def wait(self) -> None:
         """Let time pass, now and then to when a sender may go again."""
@@ -367,13 +369,13 @@ class Life:
         while self.waiting:
             before = len(self.waiting), self.now
             self.schedule.add(self.waiting)
-            for each in self.under_way + self.expired:
+            for each in self.under_way:
                 self.schedule.done(each)
             self.under_way.clear()
             self.take()
             self.now = self.schedule.next_at(self.now) or self.now
             assert (len(self.waiting), self.now) != before
-        for each in self.under_way + self.expired:
+        for each in self.under_way:
             self.schedule.done(each)
         assert self.schedule.known() == {}
 
@@ -384,11 +386,11 @@ def pair(each: OutboxRow) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("rate", [None, 0.5, 2.0, 30.0])
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=40)
+@settings(max_examples=80)
 def test_traffic_keeps_its_order_and_its_rates(rate: float | None, seed: int) -> None:
     """One row of a pair at a time, oldest first, nothing lost, and no sender beyond its rate."""
     life = Life(Random(seed), rate=rate)
-    steps = (life.add, life.take, life.end, life.wait, life.withdraw, life.expire)
+    steps = (life.add, life.take, life.end, life.wait, life.withdraw)
     for _ in range(40):
         life.chance.choice(steps)()
     life.finish()

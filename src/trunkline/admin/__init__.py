@@ -1,1 +1,1 @@
-"""Trunkline's own API, for what Twilio's has no resource for: phones, traces, the clock."""
+"""Trunkline's own API, for what Twilio's has no resource for: carriers, routes, phones and such."""

@@ -9,8 +9,29 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from trunkline.admin.ask import Ask, Handler, endpoint, render
+from trunkline.admin.ask import Ask, Handler, by_method, endpoint, render
+from trunkline.admin.carriers import (
+    add_carrier,
+    change_carrier,
+    list_binds,
+    list_carriers,
+    list_pdus,
+    list_strays,
+    list_types,
+    remove_carrier,
+    show_carrier,
+    try_carrier,
+)
+from trunkline.admin.numbers import add_number, list_numbers, remove_number
 from trunkline.admin.phones import change_phone, list_phones, read_inbox, send_text
+from trunkline.admin.routes import (
+    add_route,
+    change_route,
+    explain_routes,
+    list_routes,
+    remove_route,
+    show_route,
+)
 from trunkline.admin.views import iso, trace_view
 from trunkline.api.answers import Answer, error_answer, json_answer, problem
 from trunkline.domain.errors import Refusal
@@ -30,18 +51,39 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
 
     It asks for the credentials of the main account, or one of its keys, on every interface.
     """
-    table: list[tuple[str, str, Handler]] = [
-        ("GET", "/phones", list_phones),
-        ("POST", "/phones/{number}", change_phone),
-        ("GET", "/phones/{number}/inbox", read_inbox),
-        ("POST", "/phones/{number}/texts", send_text),
-        ("GET", "/messages/{sid}/trace", show_trace),
-        ("POST", "/clock", move_clock),
-    ]
+    table: dict[str, dict[str, Handler]] = {
+        "/phones": {"GET": list_phones},
+        "/phones/{number}": {"POST": change_phone},
+        "/phones/{number}/inbox": {"GET": read_inbox},
+        "/phones/{number}/texts": {"POST": send_text},
+        "/numbers": {"GET": list_numbers, "POST": add_number},
+        "/numbers/{number}": {"DELETE": remove_number},
+        "/messages/{sid}/trace": {"GET": show_trace},
+        "/clock": {"POST": move_clock},
+        "/carrier-types": {"GET": list_types},
+        "/carriers": {"GET": list_carriers, "POST": add_carrier},
+        "/carriers/{name}": {
+            "GET": show_carrier,
+            "POST": change_carrier,
+            "DELETE": remove_carrier,
+        },
+        "/carriers/{name}/test": {"POST": try_carrier},
+        "/carriers/{name}/binds": {"GET": list_binds},
+        "/carriers/{name}/pdus": {"GET": list_pdus},
+        "/routes": {"GET": list_routes, "POST": add_route},
+        # In front of the path that would take it for a route.
+        "/routes/explain": {"GET": explain_routes},
+        "/routes/{sid}": {"GET": show_route, "POST": change_route, "DELETE": remove_route},
+        "/strays": {"GET": list_strays},
+    }
     return Starlette(
         routes=[
-            Route(PREFIX + path, endpoint(handler, platform, network=network), methods=[method])
-            for method, path, handler in table
+            Route(
+                PREFIX + path,
+                endpoint(by_method(handlers), platform, network=network),
+                methods=list(handlers),
+            )
+            for path, handlers in table.items()
         ],
         exception_handlers={HTTPException: _unrouted, 500: _unexpected},
     )

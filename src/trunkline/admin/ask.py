@@ -1,6 +1,6 @@
 """One request to the admin API, and its answers in Twilio's shapes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -34,6 +34,14 @@ class Ask:
         """Return a parameter of the form, the last where it is repeated."""
         return self.form[name][-1] if name in self.form else None
 
+    def limit(self, default: int, *, most: int) -> int:
+        """Return how many the query asks for, or refuse (20422) what is no number up to *most*."""
+        text = self.request.query_params.get("limit", str(default))
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+        if not (is_number and 1 <= int(text) <= most):
+            raise Refusal(20422, name="`limit`", reason=f"a number from 1 to {most}")
+        return int(text)
+
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -60,6 +68,16 @@ def endpoint(
             return Response(status_code=400)
 
     return answer
+
+
+def by_method(handlers: Mapping[str, Handler]) -> Handler:
+    """Return one handler for the methods of a path; HEAD is answered as GET is."""
+
+    async def choose(ask: Ask) -> Answer:
+        method = ask.request.method
+        return await handlers["GET" if method == "HEAD" else method](ask)
+
+    return choose
 
 
 def render(answer: Answer) -> Response:

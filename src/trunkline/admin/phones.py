@@ -12,13 +12,13 @@ LIMIT_MAX = 1000  # What the network returns of one phone at most.
 
 async def list_phones(ask: Ask) -> Answer:
     """Answer with the phones, the most recently active first."""
-    handsets = await ask.network.handsets(_limit(ask))
+    handsets = await ask.network.handsets(ask.limit(LIMIT, most=LIMIT_MAX))
     return json_answer({"phones": [phone_view(handset) for handset in handsets]})
 
 
 async def read_inbox(ask: Ask) -> Answer:
     """Answer with the newest texts of a phone, newest last; an unknown phone has none."""
-    texts = await ask.network.inbox(_number(ask), _limit(ask))
+    texts = await ask.network.inbox(_number(ask), ask.limit(LIMIT, most=LIMIT_MAX))
     return json_answer({"inbox": [received_view(text) for text in texts]})
 
 
@@ -49,12 +49,3 @@ def _number(ask: Ask) -> str:
     if address is None:
         raise Refusal(21211, number=ask.path("number"))
     return address.text
-
-
-def _limit(ask: Ask) -> int:
-    text = ask.request.query_params.get("limit", str(LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX))):
-        raise Refusal(20422, name="`limit`", reason=f"a number from 1 to {LIMIT_MAX}")
-    if not 1 <= int(text) <= LIMIT_MAX:
-        raise Refusal(20422, name="`limit`", reason=f"a number from 1 to {LIMIT_MAX}")
-    return int(text)

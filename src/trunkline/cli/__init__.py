@@ -16,10 +16,15 @@ COMMANDS = {
     "send": ("messages", "Send a message through the API."),
     "messages": ("messages", "List messages, newest first."),
     "phone": ("phone", "Hold a simulated phone in your hand."),
+    "carriers": ("carriers", "Set up the carriers that messages leave by."),
+    "routes": ("routes", "Say which messages leave by which carrier."),
+    "numbers": ("numbers", "Bring your own numbers and short codes."),
     "trace": ("trace", "Tell everything that happened to a message."),
     "clock": ("clock", "Move the platform's manual clock forward."),
     "version": ("version", "Show the version."),
 }
+# What people type as well.
+ALIASES = {"route": "routes"}
 
 
 def load_command(name: str) -> click.Command:
@@ -39,7 +44,9 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(
+            ctx, [ALIASES.get(args[0], args[0]), *args[1:]]
+        )
         return name, load_command(name) if name in COMMANDS else command, rest
 
 

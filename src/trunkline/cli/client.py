@@ -5,6 +5,7 @@ import http.client
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -46,6 +47,10 @@ class Platform:
         """Return what the platform answers to a form."""
         return self._request("POST", path, body=_encode(form))
 
+    def delete(self, path: str) -> None:
+        """Remove what is at *path*."""
+        self._request("DELETE", path)
+
     def account_path(self, path: str) -> str:
         """Return the path of something in the Twilio API of the account."""
         return f"/2010-04-01/Accounts/{self.credentials.account_sid}/{path}"
@@ -63,7 +68,7 @@ class Platform:
             ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise click.ClickException(f"{self.base_url} cannot be asked: {error}.") from error
-        document = self._document(content)
+        document = {} if status == HTTPStatus.NO_CONTENT else self._document(content)
         if status >= 300:
             text = visible(str(document.get("message", f"The answer has HTTP status {status}")))
             raise click.ClickException(f"{text} (error {document.get('code', status)})")

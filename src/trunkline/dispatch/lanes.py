@@ -18,7 +18,7 @@ from trunkline.carriers.port import (
     Receipt,
     SubmitResult,
 )
-from trunkline.dispatch.schedule import FLOW_ROWS_MAX, Schedule
+from trunkline.dispatch.schedule import Schedule
 from trunkline.flows import handover, inbound, receipts
 from trunkline.flows.platform import Platform
 from trunkline.runtime import BATCH_MAX, Bell
@@ -124,21 +124,21 @@ class Lane:
 
     async def _look(self, now: datetime) -> None:
         """Take into memory what is due, a little of each flow."""
-        known, supplied = self._schedule.known(), self._schedule.supplied()
 
-        def query(db: Connection) -> tuple[list[str], list[OutboxRow]]:
-            flows = flows_of(db, self.name, limit=FLOWS_MAX)
-            if len(flows) == FLOWS_MAX:
-                after = max(self._turn, flows[-1])
-                flows += flows_of(db, self.name, after=after, limit=FLOWS_MAX)
-            limits = {
-                flow: known.get(flow, 0) + FLOW_ROWS_MAX for flow in flows if flow not in supplied
-            }
-            return flows, load_due(db, self.name, now, limits=limits)
+        def flows(db: Connection) -> list[str]:
+            found = flows_of(db, self.name, limit=FLOWS_MAX)
+            if len(found) == FLOWS_MAX:
+                after = max(self._turn, found[-1])
+                found += flows_of(db, self.name, after=after, limit=FLOWS_MAX)
+            return found
 
-        self._flows, rows = await self._platform.store.read(query)
+        store = self._platform.store
+        self._flows = await store.read(flows)
         self._turn = self._flows[-1] if len(self._flows) == 2 * FLOWS_MAX else ""
-        self._schedule.add(rows)
+        limits = self._schedule.limits(self._flows)
+        if limits:
+            rows = await store.read(lambda db: load_due(db, self.name, now, limits=limits))
+            self._schedule.add(rows)
 
     async def _hand_over(self, load: handover.Load) -> None:
         submitting = self._carrier.submit(self._index, load.submissions)
@@ -181,6 +181,7 @@ class Lane:
 
 def handler(platform: Platform, carrier: str) -> Handler:
     """Return what a carrier's connector is to await before it acknowledges anything."""
+    carrier = platform.switchboard.namespace(carrier)
 
     async def handle(happenings: Sequence[Happening]) -> None:
         late = [h for h in happenings if isinstance(h, LateTaken)]

@@ -10,8 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from heapq import heapify, heappop, heappush
-from itertools import count
+from heapq import heappop, heappush
 from math import ceil
 
 from trunkline.dispatch.rate import Buckets
@@ -24,8 +23,6 @@ FLOW_ROWS_MAX = 1_000  # Two batches, so that a lane with one flow reads while i
 # A sender with a rate needs no more in memory than it may send until the lane has read again.
 AHEAD_SECONDS = 5.0
 FLOW_ROWS_MIN = 4  # Some, so that a pair with a row under way does not hide the next ones.
-# Beyond as many rows that are gone, the list of what expires is made anew.
-GONE_MAX = 1_000
 
 _PRIORITIES = tuple(str(digit) for digit in range(PRIORITY_MAX + 1))
 
@@ -69,6 +66,11 @@ class _Queue:
             insort(self.rows, held.pop(0))
             self._tidy(recipient)
 
+    def waits_behind(self, entry: _Entry) -> bool:
+        """Tell whether something waits here that belongs behind *entry*."""
+        held = self.held.get(entry[-1].recipient, [])
+        return any(last > entry for last in self.rows[-1:] + held[-1:])
+
     def remove(self, row: OutboxRow) -> None:
         """Take a row out, wherever it is."""
         entry = _entry(row)
@@ -109,8 +111,6 @@ class Schedule:
         # Queues of senders that wait for their rates; the list has one entry for each sender.
         self._resting: dict[str, dict[_QueueKey, _Queue]] = {}
         self._wakes: list[tuple[float, str]] = []
-        self._expiries: list[tuple[datetime, int, OutboxRow]] = []
-        self._ticks = count()
 
     def known(self) -> dict[str, int]:
         """Return by flow how many rows are in memory, waiting or under way."""
@@ -120,11 +120,26 @@ class Schedule:
         """Return the flows of which enough rows wait that no more need be looked for."""
         return {name for name, flow in self._flows.items() if 2 * flow.waiting >= self._room(flow)}
 
+    def limits(self, flows: Iterable[str]) -> dict[str, int]:
+        """Return how many rows to read from the head of each flow: the known ones and some more.
+
+        The flows share the room that is left; supplied ones are not read.
+        """
+        supplied, free = self.supplied(), self._free()
+        hungry = [name for name in flows if name not in supplied]
+        share = max(free // max(len(hungry), 1), 1)
+        found = {name: self._flows.get(name) or _Flow(FLOW_ROWS_MAX) for name in hungry if free}
+        return {
+            name: flow.known + min(share, flow.rows_max - flow.waiting)
+            for name, flow in found.items()
+        }
+
     def add(self, rows: Iterable[OutboxRow]) -> int:
         """Let rows wait, each flow's in sending order; return how many were new.
 
         Rows that are known are passed over, and so is what a flow has no room for: a flow may have
         as many waiting as there is room left for others, so that none of them fills the memory.
+        What belongs before those that wait comes in even so, or they would overtake it.
         """
         before = len(self._waiting)
         for row in rows:
@@ -146,17 +161,6 @@ class Schedule:
                 taken.append(row)
                 room -= _size(row)
         return taken
-
-    def overdue(self, now: datetime) -> list[OutboxRow]:
-        """Take out the waiting rows that have expired, however long their senders must wait."""
-        found: list[OutboxRow] = []
-        while self._expiries and self._expiries[0][0] <= now:
-            row = heappop(self._expiries)[-1]
-            if self._waiting.get(row.message_sid) is row:
-                self._withdraw(row)
-                self._under_way[row.message_sid] = row
-                found.append(row)
-        return found
 
     def done(self, row: OutboxRow) -> None:
         """Forget a row: it is finished, moved away or postponed, and new if it is added again."""
@@ -180,34 +184,27 @@ class Schedule:
             del self._resting[heappop(self._wakes)[1]]
         return max(self._wakes[0][0], now) if self._wakes else None
 
+    def _free(self) -> int:
+        return ROWS_MAX - len(self._waiting) - len(self._under_way)
+
     def _room(self, flow: _Flow) -> int:
-        free = ROWS_MAX - len(self._waiting) - len(self._under_way)
-        return min(flow.rows_max, free)
+        return min(flow.rows_max, self._free())
 
     def _add(self, row: OutboxRow) -> None:
         queue = self._queues.get(_key(row)) or _Queue(
             _key(row), self._rates.get(sender_type_of(row.sender))
         )
         flow = self._flows.get(row.flow) or _Flow(_rows_max(queue.rate))
-        if flow.waiting >= self._room(flow):
+        entry = _entry(row)
+        is_ahead = self._free() > 0 and queue.waits_behind(entry)
+        if flow.waiting >= self._room(flow) and not is_ahead:
             return
         self._flows[row.flow], self._queues[queue.key] = flow, queue
         flow.known += 1
         flow.waiting += 1
         self._waiting[row.message_sid] = row
-        insort(queue.rows, _entry(row))
+        insort(queue.rows, entry)
         self._place(queue)
-        self._note_expiry(row)
-
-    def _note_expiry(self, row: OutboxRow) -> None:
-        if len(self._expiries) > 2 * len(self._waiting) + GONE_MAX:
-            self._expiries = [
-                each
-                for each in self._expiries
-                if self._waiting.get(each[-1].message_sid) is each[-1]
-            ]
-            heapify(self._expiries)
-        heappush(self._expiries, (row.expires_at, next(self._ticks), row))
 
     def _place(self, queue: _Queue) -> None:
         """Give a queue with rows a turn, or let it rest with its sender; twice changes nothing."""

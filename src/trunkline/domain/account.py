@@ -66,7 +66,7 @@ class Number:
     phone_number: str
     friendly_name: str
     country: str
-    kind: str  # 'Local', 'TollFree' or 'Mobile', as in Twilio's paths.
+    kind: str  # 'Local', 'TollFree' or 'Mobile', as in Twilio's paths, or 'ShortCode'.
     capabilities: Capabilities
     sms_url: str = ""
     sms_method: str = "POST"

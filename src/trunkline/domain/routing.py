@@ -334,7 +334,8 @@ def _why_narrower(best: Route, other: _Shape, *, than: Route, shape: _Shape) -> 
         return f"it has {shape.conditions} condition{plural}, not {other.conditions}"
     if shape.prefix != other.prefix:
         return f"its prefix {than.prefix} is shorter than {best.prefix}"
-    if shape.sender and other.sender and shape.sender != other.sender:
+    both_name_senders = shape.sender and other.sender and shape.account == other.account
+    if both_name_senders and shape.sender != other.sender:
         return f"its sender {than.sender} is wider than {best.sender}"
     counts, less = (_conditions_that_count(each) for each in (other, shape))
     first, second = next(pair for pair in zip(counts, less, strict=True) if pair[0] != pair[1])
@@ -342,11 +343,12 @@ def _why_narrower(best: Route, other: _Shape, *, than: Route, shape: _Shape) -> 
 
 
 def _conditions_that_count(shape: _Shape) -> list[str]:
-    """Name a shape's conditions beside those on the number, those that count most in front."""
+    """Name a shape's conditions beside what says most of the number; those in front count most."""
     named = {
         "account": shape.account,
         "sender": shape.sender,
         "sender's type": shape.sender_type,
         "channel": shape.channel,
+        "country": shape.country and shape.prefix,
     }
     return [name for name, is_there in named.items() if is_there]

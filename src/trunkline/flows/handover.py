@@ -87,10 +87,11 @@ async def submitted(
     for submission, result in zip(load.submissions, results, strict=True):
         answers[submission.message_sid].append((submission, result))
     ends = [_end(platform, load, sid, answers=mine) for sid, mine in answers.items()]
-    refs = [_ref(load.carrier, s, r.carrier_ref) for s, r in _taken(answers)]
+    namespace = platform.switchboard.namespace(load.carrier)
+    refs = [_ref(namespace, s, r.carrier_ref) for s, r in _taken(answers)]
 
     def work(db: Connection) -> list[Message]:
-        return _settle(platform, db, load.carrier, ends=ends, refs=refs)
+        return _settle(platform, db, namespace, ends=ends, refs=refs)
 
     announce_changes(platform, await platform.store.write(work))
     for lane in {end.moved.lane for end in ends if end.moved}:

@@ -137,7 +137,7 @@ def explain(platform: Platform, ask: Ask) -> list[Considered]:
 def _granted(route: Route, wish: Wish) -> Route:
     """Return the route as *wish* makes it, every text read."""
 
-    def chosen(text: str | None, known: V, parse: Callable[[str], V]) -> V:
+    def chosen(text: str | None, known: V, *, parse: Callable[[str], V]) -> V:
         return known if text is None else parse(text.strip(" "))
 
     def figure(text: str | None, known: int, *, name: str) -> int:
@@ -145,16 +145,16 @@ def _granted(route: Route, wish: Wish) -> Route:
 
     return replace(
         route,
-        carrier=chosen(wish.carrier, route.carrier, str),
-        prefix=chosen(wish.prefix, route.prefix, _prefix),
-        country=chosen(wish.country, route.country, _country),
-        sender=chosen(wish.sender, route.sender, _sender),
-        sender_type=chosen(wish.sender_type, route.sender_type, _sender_type),
-        channel=chosen(wish.channel, route.channel, channel),
-        for_account=chosen(wish.for_account, route.for_account, str),
+        carrier=chosen(wish.carrier, route.carrier, parse=str),
+        prefix=chosen(wish.prefix, route.prefix, parse=_prefix),
+        country=chosen(wish.country, route.country, parse=_country),
+        sender=chosen(wish.sender, route.sender, parse=_sender),
+        sender_type=chosen(wish.sender_type, route.sender_type, parse=_sender_type),
+        channel=chosen(wish.channel, route.channel, parse=channel),
+        for_account=chosen(wish.for_account, route.for_account, parse=str),
         order=figure(wish.order, route.order, name="Order"),
         weight=figure(wish.weight, route.weight, name="Weight"),
-        price=chosen(wish.price, route.price, _price),
+        price=chosen(wish.price, route.price, parse=_price),
         priority=figure(wish.priority, route.priority, name="Priority"),
     )
 

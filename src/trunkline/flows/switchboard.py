@@ -22,6 +22,7 @@ from trunkline.store.store import Store
 
 # An operator has a handful; each is some connections and their memory.
 CARRIERS_MAX = 200
+SIMULATED = "simulated"
 
 
 class Switchboard:
@@ -56,6 +57,14 @@ class Switchboard:
         """Tell whether a carrier account is there and what waits for it is sent."""
         account = self.accounts.get(carrier)
         return account is not None and is_open(account)
+
+    def namespace(self, carrier: str) -> str:
+        """Return under what a carrier's references are known: its name, as a rule.
+
+        All simulated carriers stand before one network, which does not know them apart.
+        """
+        account = self.accounts.get(carrier)
+        return SIMULATED if account is not None and account.type == SIMULATED else carrier
 
     def policy(self, carrier: str) -> Policy:
         """Return what our queue does for a carrier account, the defaults for one that is gone."""
