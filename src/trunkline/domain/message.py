@@ -19,6 +19,7 @@ PRICE_UNIT = "USD"
 IN_REPLY_TO = "in_reply_to"  # The option of a reply that names the text it answers.
 # Options that say what the route of a message makes of it: the price of a segment, the priority.
 ROUTE_PRICE, ROUTE_PRIORITY = "route_price", "route_priority"
+VIA = "via"  # The option that ties a message to one carrier, whatever the routes say.
 TLV_OPTION = "tlv_"  # Options that hold SMPP parameters: tlv_1400 is a tag, its octets are hex.
 
 

@@ -22,7 +22,7 @@ from trunkline.carriers.port import (
 )
 from trunkline.domain.account import Account, AccountStatus, Media
 from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
-from trunkline.domain.message import TLV_OPTION, Fact, Message, Status
+from trunkline.domain.message import TLV_OPTION, VIA, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
 from trunkline.flows.outbound import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
@@ -285,6 +285,8 @@ def _end(
 def _other_route(
     platform: Platform, row: OutboxRow, message: Message, *, carrier: str
 ) -> Route | None:
+    if VIA in message.options:
+        return None
     switchboard = platform.switchboard
     avoid = {carrier, *row.tried, *switchboard.down(platform.clock.now())}
     return switchboard.table.choose(ask_of(message), avoid=avoid)
@@ -440,7 +442,9 @@ def _new_way(
         # Its carrier is fine, only the lane is gone: fewer of them were asked for.
         lane = switchboard.lane(carrier, message.sender)
         return (message, replace(row, lane=lane)) if lane != row.lane else None
-    route = switchboard.table.choose(ask_of(message), avoid=down | {carrier} | set(row.tried))
+    avoid = down | {carrier} | set(row.tried)
+    bound = VIA in message.options
+    route = None if bound else switchboard.table.choose(ask_of(message), avoid=avoid)
     if route is None:
         return None
     target = routed(message, route)

@@ -19,6 +19,7 @@ from trunkline.domain.message import (
     ROUTE_PRICE,
     ROUTE_PRIORITY,
     VALIDITY_SECONDS_MAX,
+    VIA,
     Direction,
     Message,
     Status,
@@ -235,7 +236,7 @@ def new_message(
         validity_seconds=validity_seconds,
         created_at=now,
         updated_at=now,
-        options=options or {},
+        options=(options or {}) | ({VIA: via} if via else {}),
     )
     if via is not None:
         return message
