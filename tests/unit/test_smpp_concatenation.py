@@ -248,3 +248,27 @@ def test_everything_that_comes_is_given_back(seed):
     assert came == set(arriving)
     for text in (t for t in found if t.is_whole):
         assert text.octets == b"".join(texts[text.key.reference])
+
+
+def test_a_repeat_is_known_before_it_is_added():
+    reassembly = Reassembly(EXPIRY)
+    assert not reassembly.is_repeat(segment(1))
+    reassembly.add(segment(1), now=0)
+    assert reassembly.is_repeat(segment(1))
+    assert not reassembly.is_repeat(segment(1, octets=b"other"))
+    assert not reassembly.is_repeat(segment(2))
+    reassembly.add(segment(2), now=1)
+    reassembly.add(segment(3), now=2)
+    assert reassembly.is_repeat(segment(2))
+
+
+def test_when_a_text_begins_is_known_before_its_segment_is_added():
+    reassembly = Reassembly(EXPIRY)
+    assert reassembly.began_at(segment(1), now=5) == 5
+    reassembly.add(segment(1), now=5)
+    assert reassembly.began_at(segment(2), now=9) == 5
+    assert reassembly.began_at(segment(1), now=9) == 5
+    assert reassembly.began_at(segment(1, octets=b"other"), now=9) == 9
+    (given_up,) = reassembly.add(segment(1, octets=b"other"), now=9)
+    assert given_up.began_at == 5
+    assert [text.began_at for text in reassembly.waiting()] == [9]

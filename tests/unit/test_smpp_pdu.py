@@ -386,7 +386,7 @@ def test_255_octets_of_text_are_taken_but_not_sent():
         SubmitMulti(dest_address=(DistributionList("x" * 21),)),
         SubmitMultiResp(unsuccess_sme=(UnsuccessSme(SmeAddress(), -1),)),
         SubmitMultiResp(unsuccess_sme=(UnsuccessSme(SmeAddress(), 0),) * 255),
-        BindTransceiver(password="longer than eight"),
+        BindTransceiver(password="x" * 65),
     ],
 )
 def test_what_does_not_fit_is_not_sent(pdu):

@@ -237,6 +237,21 @@ class Reassembly:
             return self._join(waiting, segment, now=now)
         return self._given_up(key) + self._join(Text(key, now, ()), segment, now=now)
 
+    def began_at(self, segment: Segment, *, now: float) -> float:
+        """Return when the text began that `add` would put a segment into: *now* for a new one."""
+        waiting = self._waiting.texts.get(_key_of(segment))
+        if waiting is None:
+            return now
+        taken = {_number(other) for other in waiting.segments}
+        is_new = segment not in waiting.segments and _number(segment) in taken
+        return now if is_new else waiting.began_at
+
+    def is_repeat(self, segment: Segment) -> bool:
+        """Say whether a segment was already there, in a text that waits or in a whole one."""
+        key = _key_of(segment)
+        known = (self._waiting.texts.get(key), self._whole.texts.get(key))
+        return any(segment in text.segments for text in known if text)
+
     def expire(self, now: float) -> list[Text]:
         """Give up the texts whose time is over, oldest first; forget whole ones of twice that age.
 

@@ -27,7 +27,8 @@ RESPONSE_BIT = 0x8000_0000
 U8 = Annotated[int, Octet()]
 # Sizes are those of SMPP 3.4 §5.2 and include the NUL.
 SystemId = Annotated[str, CString(16, CommandStatus.ESME_RINVSYSID)]
-Password = Annotated[str, CString(9, CommandStatus.ESME_RINVPASWD, private=True)]
+# Carriers hand out longer passwords than the 8 octets of §5.2.2, and want all of them.
+Password = Annotated[str, CString(65, CommandStatus.ESME_RINVPASWD, private=True)]
 SystemType = Annotated[str, CString(13, CommandStatus.ESME_RINVSYSTYP)]
 AddressRange = Annotated[str, CString(41)]
 ServiceType = Annotated[str, CString(6, CommandStatus.ESME_RINVSERTYP)]

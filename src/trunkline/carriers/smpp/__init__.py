@@ -1,0 +1,1 @@
+"""The connector to a carrier's SMSC over SMPP; we are the ESME."""
