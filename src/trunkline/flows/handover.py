@@ -88,7 +88,7 @@ async def submitted(
         answers[submission.message_sid].append((submission, result))
     ends = [_end(platform, load, sid, answers=mine) for sid, mine in answers.items()]
     namespace = platform.switchboard.namespace(load.carrier)
-    refs = [_ref(namespace, s, r.carrier_ref) for s, r in _taken(answers)]
+    refs = [_ref(namespace, s, ref=r.carrier_ref) for s, r in _taken(answers)]
 
     def work(db: Connection) -> list[Message]:
         return _settle(platform, db, namespace, ends=ends, refs=refs)
@@ -108,7 +108,7 @@ async def submitted(
 
 async def record_late(platform: Platform, carrier: str, late: Sequence[LateTaken]) -> None:
     """Record answers to submissions that had been given up as in doubt."""
-    refs = [_ref(carrier, each.submission, each.carrier_ref) for each in late]
+    refs = [_ref(carrier, each.submission, ref=each.carrier_ref) for each in late]
 
     def work(db: Connection) -> list[Message]:
         return _record_late(platform, db, carrier, refs=refs)
@@ -181,11 +181,11 @@ def _start(
         fact, error_code = Fact.EXPIRED, EXPIRED
     elif account is None or account.status is not AccountStatus.ACTIVE:
         fact, error_code = Fact.UNSENDABLE, SUSPENDED
-    return _observation(row, fact, now, error_code=error_code)
+    return _observation(row, fact, at=now, error_code=error_code)
 
 
 def _observation(
-    row: OutboxRow | CarrierRef, fact: Fact, at: datetime, *, error_code: int | None = None
+    row: OutboxRow | CarrierRef, fact: Fact, *, at: datetime, error_code: int | None = None
 ) -> Observation:
     return Observation(
         account_sid=row.account_sid,
@@ -270,16 +270,16 @@ def _end(
         moved = replace(outbox_row(platform, target), tried=(*row.tried, load.carrier))
         return _End(row=row, trace=trace, moved=moved, message=target)
     if refusal is not None:
-        fact = _observation(row, Fact.CARRIER_REFUSED, now, error_code=refusal.error_code)
+        fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=refusal.error_code)
         return _End(row=row, trace=trace, fact=fact)
     if in_doubt and platform.switchboard.policy(load.carrier).in_doubt is InDoubtRule.FAIL:
-        fact = _observation(row, Fact.CARRIER_REFUSED, now, error_code=UNKNOWN)
+        fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=UNKNOWN)
         return _End(row=row, trace=trace, fact=fact)
     if in_doubt or waits:
         seconds = max([r.after_seconds for r in waits], default=IN_DOUBT_SECONDS)
         due_at = now + timedelta(seconds=seconds)
         return _End(row=row, trace=trace, due_at=due_at, in_doubt=in_doubt)
-    return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, now))
+    return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, at=now))
 
 
 def _other_route(
@@ -318,7 +318,7 @@ def _hand_over(
     return {"carrier": carrier, "segments": segments}
 
 
-def _ref(carrier: str, submission: Submission, ref: str) -> CarrierRef:
+def _ref(carrier: str, submission: Submission, *, ref: str) -> CarrierRef:
     return CarrierRef(
         carrier=carrier,
         ref=ref,
@@ -350,7 +350,9 @@ def _settle(
     return changed + match_strays(platform, db, carrier, refs=refs)
 
 
-def _moved_event(platform: Platform, row: OutboxRow, moved: OutboxRow, reason: str = "") -> Event:
+def _moved_event(
+    platform: Platform, row: OutboxRow, moved: OutboxRow, *, reason: str = ""
+) -> Event:
     detail: dict[str, object] = {"from": row.lane, "to": moved.lane}
     return event(platform, row, "rerouted", detail=detail | ({"reason": reason} if reason else {}))
 
@@ -381,7 +383,7 @@ def _record_late(
     }
     # What still waits to be submitted again no longer needs to be.
     delete_outbox(db, [row for sid, row in waiting.items() if sid in whole])
-    facts = [_observation(taken[sid][0], Fact.CARRIER_ACCEPTED, now) for sid in whole]
+    facts = [_observation(taken[sid][0], Fact.CARRIER_ACCEPTED, at=now) for sid in whole]
     changed = advance(platform, db, facts)
     return changed + match_strays(platform, db, carrier, refs=refs)
 
@@ -415,18 +417,18 @@ def _redirect(
             targets.append(target[0])
     move_outbox(db, moves)
     reroute_messages(db, targets)
-    insert_events(db, [_moved_event(platform, a, b, reason) for a, b in moves])
+    insert_events(db, [_moved_event(platform, a, b, reason=reason) for a, b in moves])
     return [after.lane for _, after in moves], changed
 
 
 def _hopeless(platform: Platform, row: OutboxRow, now: datetime) -> Observation | None:
     """Return why a row that nobody sends need not wait any longer."""
     if row.expires_at <= now:
-        return _observation(row, Fact.EXPIRED, now, error_code=EXPIRED)
+        return _observation(row, Fact.EXPIRED, at=now, error_code=EXPIRED)
     carrier = row.lane.rpartition("/")[0]
     is_failing = platform.switchboard.policy(carrier).in_doubt is InDoubtRule.FAIL
     if row.in_doubt and is_failing and not platform.switchboard.is_usable(carrier):
-        return _observation(row, Fact.UNSENDABLE, now, error_code=UNKNOWN)
+        return _observation(row, Fact.UNSENDABLE, at=now, error_code=UNKNOWN)
     return None
 
 
