@@ -553,3 +553,31 @@ async def test_two_simulated_carriers_share_the_phones(world: World) -> None:
     await world.run_for(5)
     assert await world.status(sid) == ("delivered", None)
     assert await world.app.store.read(lambda db: page_strays(db, limit=10)) == []
+
+
+async def test_a_channel_goes_where_a_route_names_it(world: World) -> None:
+    """Whole, however long; from a number of the account, and back to that number."""
+    one = await world.add("one")
+    ours, theirs = f"whatsapp:{world.number}", f"whatsapp:{PHONE}"
+    form = {"to": theirs, "From": ours, "body": "x" * 400}
+    answer = await world.send(**form)  # type: ignore[arg-type]
+    assert (answer.status, answer.json["code"]) == (400, 21612)
+    answer = await world.send(to=theirs, From="whatsapp:+15005550999")
+    assert (answer.status, answer.json["code"]) == (400, 63007)
+    await routes.add(world.app.platform, routes.Wish(carrier="one", channel="whatsapp"))
+    sid = await world.sent(**form)
+    assert [(s.text, s.segment_count) for s in one.seen] == [("x" * 400, 1)]
+    assert (await world.message(sid))["num_segments"] == "1"
+    incoming = Incoming(
+        ref="wa-1",
+        sender=theirs,
+        recipient=ours,
+        body="hello",
+        encoding="UCS-2",
+        num_segments=1,
+        media=(),
+        at=world.clock.now(),
+    )
+    await world.told("one", incoming)
+    listed = await world.request("GET", f"{world.base}/Messages.json", {"From": theirs})
+    assert [m["body"] for m in listed.json["messages"]] == ["hello"]

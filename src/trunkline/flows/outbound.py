@@ -219,7 +219,8 @@ def new_message(
 ) -> Message:
     """Return a message that is to leave; refuse (21612) one that no route is for."""
     now = platform.clock.now()
-    parts = split(body) if not num_media else None
+    # Segments are a matter of SMS: an MMS or a channel's message is one however long.
+    parts = None if num_media or ":" in recipient else split(body)
     message = Message(
         account_sid=account_sid,
         sid=platform.chance.sid("MM" if num_media else "SM", now),
