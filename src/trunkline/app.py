@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from trunkline.api.resources import RESOURCES
 from trunkline.api.server import ApiServer
 from trunkline.carriers.port import Connector
 from trunkline.carriers.simulated import SimulatedConnector
+from trunkline.carriers.smpp.connector import SmppConnector
+from trunkline.carriers.twilio.connector import TwilioConnector
 from trunkline.config import Config
 from trunkline.connecting import reachable
 from trunkline.console.app import console_app
@@ -41,15 +44,18 @@ from trunkline.dispatch.worker import Worker, run
 from trunkline.domain.account import Account, Capabilities, Number
 from trunkline.domain.address import country_of, national_format
 from trunkline.domain.carrier import CarrierAccount, Route
+from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import sid_micros
 from trunkline.domain.pricing import price_list
 from trunkline.flows.directory import Directory
 from trunkline.flows.platform import Bells, Platform, Rules
 from trunkline.flows.switchboard import Switchboard, read_configuration
+from trunkline.flows.upstream import References, adopt
 from trunkline.network.behaviours import NetworkSettings
 from trunkline.network.network import Network
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
 from trunkline.serving import BACKLOG, server_for
+from trunkline.smsc.server import Listen, SmscServer
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
 from trunkline.store.messages import newest_sids
@@ -64,11 +70,15 @@ from trunkline.store.records import (
     insert_record,
 )
 from trunkline.store.schema import is_newer, upgrade
+from trunkline.store.segments import StoredSegments
 from trunkline.store.store import SqliteStore
 from trunkline.store.vault import Vault, load_key
+from trunkline.upstream import offered
 from trunkline.webhooks.client import WebhookClient
 from trunkline.webhooks.guard import parse_guard
 from trunkline.webhooks.requester import Requester
+
+log = structlog.get_logger()
 
 CARRIER = "simulated"
 LAST_ORDER = 1000
@@ -103,6 +113,7 @@ class App:
         self.network = self._network()
         self.platform = self._platform(base_url)
         self.carriers = Carriers(self.platform)
+        self.smsc = smpp_server(self.platform, config)
         self.client = WebhookClient(
             parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now
         )
@@ -156,12 +167,14 @@ class App:
 
     async def start(self) -> None:
         """Start the parts that work by themselves."""
+        await start_listening(self.smsc)
         await self.client.start()
         await self.carriers.start()
         self._tasks = [asyncio.create_task(run(worker, self.clock)) for worker in self._workers]
 
     async def stop(self) -> None:
         """Stop them; what is not done is on disk and goes on at the next start."""
+        await self.smsc.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -220,7 +233,7 @@ class App:
     def _platform(self, base_url: str) -> Platform:
         config = self.config
         prices = {country: {"outbound_sms": str(p)} for country, p in config.prices.items()}
-        switchboard = Switchboard(self.store, self._connectors(), bell=self.bells.carriers)
+        switchboard = Switchboard(self.store, self._connectors(base_url), bell=self.bells.carriers)
         switchboard.show(*self._first_configuration())
         return Platform(
             store=self.store,
@@ -258,10 +271,21 @@ class App:
             bell=self.bells.network,
         )
 
-    def _connectors(self) -> dict[str, Connector]:
+    def _connectors(self, base_url: str) -> dict[str, Connector]:
         return {
             "simulated": SimulatedConnector(
                 self.network, clock=self.clock, bell=self.bells.network
+            ),
+            "smpp": SmppConnector(
+                clock=self.clock,
+                chance=self.chance,
+                journal=StoredSegments(self.store, chance=self.chance, clock=self.clock),
+            ),
+            "twilio": TwilioConnector(
+                clock=self.clock,
+                chance=self.chance,
+                callback_url=f"{base_url}{PREFIX}/carriers",
+                ledger=References(self.store),
             ),
         }
 
@@ -327,6 +351,45 @@ def open_vault(data_dir: Path, store: SqliteStore) -> Vault:
     return vault
 
 
+def smpp_server(platform: Platform, config: Config) -> SmscServer:
+    """Return the SMPP server that the settings ask for, or raise StartupError."""
+    listens = [] if config.smpp_port is None else [Listen(config.smpp_port)]
+    if config.smpp_tls_port is not None:
+        listens.append(Listen(config.smpp_tls_port, _tls_context(config)))
+    return SmscServer(
+        platform,
+        host=config.host,
+        listens=listens,
+        simulator_password=config.smpp_simulator_password if config.is_private else None,
+    )
+
+
+def _tls_context(config: Config) -> ssl.SSLContext:
+    cert, key = config.smpp_tls_cert, config.smpp_tls_key
+    if cert is None or key is None:
+        raise StartupError("The setting smpp_tls_port needs smpp_tls_cert and smpp_tls_key.")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:  # ssl.SSLError is one.
+        raise StartupError(
+            f"The certificate {cert} and the key {key} cannot be used: {error.strerror}."
+        ) from error
+    return context
+
+
+async def start_listening(server: SmscServer) -> None:
+    """Start the SMPP server, or raise StartupError."""
+    try:
+        await server.start()
+    except OSError as error:
+        raise StartupError(
+            f"The SMPP server cannot listen: {error.strerror};"
+            " choose other ports with --smpp-port and --smpp-tls-port."
+        ) from error
+
+
 def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
     """Return the ASGI callable that sends each request to the part that serves its path."""
     home = RedirectResponse("/console/", status_code=302)
@@ -368,9 +431,10 @@ async def _serve(
     clock: Clock = SystemClock() if config.clock == "system" else ManualClock(MANUAL_START)
     port = int(sockets[0].getsockname()[1])
     app = App(config, clock=clock, chance=Chance(config.seed), port=port)
-    facts = app.facts
+    facts = replace(app.facts, upstream=await _adopt_upstream(app))
     _leave_credentials(config.data_dir, facts)
     await app.start()
+    facts = replace(facts, smpp=app.smsc.addresses)
     server = server_for(app.asgi)
     loop = asyncio.get_running_loop()
 
@@ -386,6 +450,23 @@ async def _serve(
         await server.serve(sockets=sockets)
     finally:
         await app.stop()
+
+
+async def _adopt_upstream(app: App) -> str:
+    """Make a carrier of the account that the environment offers; return its name, "" without one.
+
+    What cannot be used is said in the log: all else works without it.
+    """
+    offer = offered(os.environ)
+    if offer is None:
+        return ""
+    settings = offer.settings | offer.secrets
+    try:
+        is_ours = await adopt(app.platform, offer.name, offer.type, settings=settings)
+    except Refusal as refusal:
+        log.warning("the account in the environment is not used", reason=refusal.message)
+        return ""
+    return offer.name if is_ours else ""
 
 
 def _leave_credentials(data_dir: Path, facts: StartedFacts) -> None:

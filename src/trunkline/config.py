@@ -199,6 +199,35 @@ class Config(BaseModel):
         "How many webhooks may be under way at once.",
         must=f"a whole number from 1 to {WEBHOOK_CONCURRENCY_MAX}",
     )
+    smpp_port: Annotated[int, Field(ge=0, le=65535)] | None = _setting(
+        None,
+        "The TCP port at which SMPP clients can bind; 0 takes a free one, and without it there is"
+        " no SMPP server.",
+        must="a whole number from 0 to 65535",
+    )
+    smpp_tls_port: Annotated[int, Field(ge=0, le=65535)] | None = _setting(
+        None,
+        "The TCP port at which SMPP clients can bind over TLS; it needs smpp_tls_cert and"
+        " smpp_tls_key.",
+        must="a whole number from 0 to 65535",
+    )
+    smpp_tls_cert: Path | None = _setting(
+        None,
+        "The certificate of the SMPP server, with those that lead to its root behind it.",
+        must="the path of a PEM file",
+    )
+    smpp_tls_key: Path | None = _setting(
+        None,
+        "The private key of that certificate.",
+        must="the path of a PEM file",
+    )
+    smpp_simulator_password: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = _setting(
+        "password",
+        "The password of the SMPP client `simulator`, which reaches the simulated network alone and"
+        " may bind from this machine while the server listens to it only. SMPP has room for 8"
+        " characters, and most clients send no more.",
+        must="1 to 64 printable ASCII characters without spaces",
+    )
 
     @property
     def is_loopback(self) -> bool:

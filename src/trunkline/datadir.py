@@ -28,7 +28,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedFacts:
-    """What the person who started the server is told once it answers."""
+    """What the person who started the server is told once it answers.
+
+    upstream is the carrier that the environment offered.
+    """
 
     base_url: str
     console_url: str
@@ -36,6 +39,8 @@ class StartedFacts:
     auth_token: str
     phone_number: str
     is_first_start: bool
+    smpp: tuple[str, ...] = ()
+    upstream: str = ""
 
 
 def find_data_dir(

@@ -22,6 +22,13 @@ from trunkline.admin.carriers import (
     show_carrier,
     try_carrier,
 )
+from trunkline.admin.customers import (
+    add_credential,
+    change_credential,
+    list_credentials,
+    remove_credential,
+    show_credential,
+)
 from trunkline.admin.numbers import add_number, list_numbers, remove_number
 from trunkline.admin.phones import change_phone, list_phones, read_inbox, send_text
 from trunkline.admin.routes import (
@@ -32,6 +39,7 @@ from trunkline.admin.routes import (
     remove_route,
     show_route,
 )
+from trunkline.admin.upstream import TOLD_PATH, told_endpoint
 from trunkline.admin.views import iso, trace_view
 from trunkline.api.answers import Answer, error_answer, json_answer, problem
 from trunkline.domain.errors import Refusal
@@ -49,7 +57,8 @@ _NOT_FOUND, _NOT_ALLOWED = 404, 405
 def admin_app(platform: Platform, network: Network) -> ASGIApp:
     """Return the admin API, to be served under /trunkline/v1.
 
-    It asks for the credentials of the main account, or one of its keys, on every interface.
+    It asks for the credentials of the main account, or one of its keys, on every interface; only
+    the callbacks of upstream accounts are known by their address and signature.
     """
     table: dict[str, dict[str, Handler]] = {
         "/phones": {"GET": list_phones},
@@ -75,6 +84,12 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
         "/routes/explain": {"GET": explain_routes},
         "/routes/{sid}": {"GET": show_route, "POST": change_route, "DELETE": remove_route},
         "/strays": {"GET": list_strays},
+        "/smpp-credentials": {"GET": list_credentials, "POST": add_credential},
+        "/smpp-credentials/{system_id}": {
+            "GET": show_credential,
+            "POST": change_credential,
+            "DELETE": remove_credential,
+        },
     }
     return Starlette(
         routes=[
@@ -84,7 +99,8 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
                 methods=list(handlers),
             )
             for path, handlers in table.items()
-        ],
+        ]
+        + [Route(PREFIX + TOLD_PATH, told_endpoint(platform), methods=["POST"])],
         exception_handlers={HTTPException: _unrouted, 500: _unexpected},
     )
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "carriers": ("carriers", "Set up the carriers that messages leave by."),
     "routes": ("routes", "Say which messages leave by which carrier."),
     "numbers": ("numbers", "Bring your own numbers and short codes."),
+    "smpp": ("smpp", "Let SMPP clients bind to the platform."),
     "trace": ("trace", "Tell everything that happened to a message."),
     "clock": ("clock", "Move the platform's manual clock forward."),
     "version": ("version", "Show the version."),

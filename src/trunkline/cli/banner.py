@@ -23,7 +23,12 @@ def banner(facts: StartedFacts) -> Text:
         ("API", facts.base_url, "what the SDKs speak to"),
     ):
         text.append(f"  {name:<9}").append(url, style="cyan").append(f"  {purpose}\n", style="dim")
+    for address in facts.smpp:
+        text.append(f"  {'SMPP':<9}").append(address, style="cyan")
+        text.append("  what SMPP clients bind to\n", style="dim")
     text.append("\n").append_text(_first_steps(facts) if facts.is_first_start else _reminder(facts))
+    if facts.upstream:
+        text.append_text(_upstream(facts.upstream))
     return text.append("\nPress Ctrl-C to stop.\n", style="dim")
 
 
@@ -43,4 +48,11 @@ def _reminder(facts: StartedFacts) -> Text:
     return Text(
         f"Account {facts.account_sid}, number {facts.phone_number};"
         " the auth token: trunkline credentials\n"
+    )
+
+
+def _upstream(carrier: str) -> Text:
+    return Text(
+        f'\nA Twilio account is configured as carrier "{carrier}"; route to it with:'
+        f" trunkline routes add --carrier {carrier} --prefix +1\n"
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from trunkline.console.pages import spoken, tone
 from trunkline.domain.errors import delivery_error
 from trunkline.domain.message import FINAL, Message, Status
+from trunkline.flows.deliveries import SMPP_OPTION
 from trunkline.flows.messages import Trace
 from trunkline.store.callbacks import AttemptRow, CallbackRow
 from trunkline.store.messages import Event
@@ -58,13 +59,19 @@ def _begin(message: Message) -> Moment:
             note=f"From {spoken(message.sender)} over the carrier “{message.carrier}”.",
         )
     by = "by a reply to a text" if message.direction == "outbound-reply" else "through the API"
+    if SMPP_OPTION in message.options:
+        by = "over SMPP"
     return Moment(
         key="begin",
         at=message.created_at,
         title="Accepted",
         tone=MOVING,
         note=f"Asked for {by}, and on disk.",
-        facts=tuple((name, str(value)) for name, value in sorted(message.options.items())),
+        facts=tuple(
+            (name, str(value))
+            for name, value in sorted(message.options.items())
+            if name != SMPP_OPTION
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from trunkline.domain.carrier import SmppCredential
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import VALIDITY_SECONDS_MAX, Direction, Message
 from trunkline.domain.sending import Draft, SendRequest, check_content
-from trunkline.flows.deliveries import CREDENTIALS_MAX, VIA_OPTION
+from trunkline.flows.deliveries import CREDENTIALS_MAX
 from trunkline.flows.outbound import new_message, prepare
 from trunkline.flows.platform import Platform
 from trunkline.store.deliveries import count_deliveries, forget_customer
@@ -46,8 +46,8 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _SYSTEM_ID = re.compile(r"[!-~]{1,15}").fullmatch  # SMPP 3.4 §5.2.1.
 _PASSWORD = re.compile(rf"[!-~]{{1,{PASSWORD_LENGTH_MAX}}}").fullmatch
-_PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # Nothing that is taken for another one.
-_PASSWORD_LENGTH = 8
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # Of passwords; none that is taken for another.
+_MADE_UP_LENGTH = 8
 
 T = TypeVar("T")
 
@@ -203,9 +203,9 @@ async def keep_simulator(platform: Platform, password: str | None) -> None:
         known = find_unique(db, SMPP_CREDENTIALS, SIMULATOR)
         if known is not None and (known.allowed_hosts != LOOPBACK or not known.is_simulator):
             return
-        if known is not None and password is not None:
-            if platform.vault.open(known.sealed_password) == password:
-                return
+        kept = None if known is None else platform.vault.open(known.sealed_password)
+        if kept == password:
+            return
         if known is not None:
             delete_record(db, SMPP_CREDENTIALS, known.sid)
         if password is not None:
@@ -281,7 +281,7 @@ def _simulated(platform: Platform, credential: SmppCredential, submitted: Submit
         recipient=recipient.text,
         body=submitted.body,
         validity_seconds=submitted.validity_seconds or VALIDITY_SECONDS_MAX,
-        options={**submitted.options, VIA_OPTION: carrier},
+        options=dict(submitted.options),
         via=carrier,
     )
 
@@ -290,12 +290,12 @@ def _changed(platform: Platform, before: SmppCredential, wishes: Wishes) -> Smpp
     """Return a credential as it is wished for, or refuse (20422) what cannot be."""
     after = replace(
         before,
-        addresses=_either(wishes.addresses, before.addresses, _addresses),
-        is_simulator=_either(wishes.is_simulator, before.is_simulator, bool),
-        binds_max=_either(wishes.binds_max, before.binds_max, _binds_max),
-        per_second_max=_either(wishes.per_second_max, before.per_second_max, _per_second_max),
-        allowed_hosts=_either(wishes.allowed_hosts, before.allowed_hosts, _hosts),
-        is_enabled=_either(wishes.is_enabled, before.is_enabled, bool),
+        addresses=_either(wishes.addresses, before.addresses, check=_addresses),
+        is_simulator=_either(wishes.is_simulator, before.is_simulator, check=bool),
+        binds_max=_either(wishes.binds_max, before.binds_max, check=_binds_max),
+        per_second_max=_either(wishes.per_second_max, before.per_second_max, check=_per_second_max),
+        allowed_hosts=_either(wishes.allowed_hosts, before.allowed_hosts, check=_hosts),
+        is_enabled=_either(wishes.is_enabled, before.is_enabled, check=bool),
     )
     if wishes.password is not None:
         if not _PASSWORD(wishes.password):
@@ -307,7 +307,7 @@ def _changed(platform: Platform, before: SmppCredential, wishes: Wishes) -> Smpp
     return after
 
 
-def _either(wish: T | None, before: T, check: Callable[[T], T]) -> T:
+def _either(wish: T | None, before: T, *, check: Callable[[T], T]) -> T:
     return before if wish is None else check(wish)
 
 
@@ -385,8 +385,6 @@ def _is_among(host: str, places: tuple[str, ...]) -> bool:
 
 
 def _made_up(platform: Platform) -> str:
-    number = int(platform.chance.token_hex(_PASSWORD_LENGTH), 16)
-    size = len(_PASSWORD_LETTERS)
-    return "".join(
-        _PASSWORD_LETTERS[number // size**place % size] for place in range(_PASSWORD_LENGTH)
-    )
+    number = int(platform.chance.token_hex(_MADE_UP_LENGTH), 16)
+    size = len(_LETTERS)
+    return "".join(_LETTERS[number // size**place % size] for place in range(_MADE_UP_LENGTH))

@@ -33,8 +33,6 @@ from trunkline.store.search import page_messages
 
 # The option of a message that came over SMPP: who sent it, and which receipts are wanted.
 SMPP_OPTION = "smpp"
-# The option of a message that may go to this carrier and to no other.
-VIA_OPTION = "via"
 # Each has a handful of binds; all of them are read once a second while anybody is bound.
 CREDENTIALS_MAX = 1000
 # Longer than a long weekend that nobody works through.
@@ -126,7 +124,7 @@ def receipts_owed(platform: Platform, changed: Iterable[Message]) -> list[Delive
 
 def is_wanted(when: str, *, delivered: bool) -> bool:
     """Tell whether a receipt is wanted of what ended so."""
-    return when == "final" or when == ("success" if delivered else "failure")
+    return when in ("final", "success" if delivered else "failure")
 
 
 def receipt_row(

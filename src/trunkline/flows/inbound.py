@@ -10,10 +10,12 @@ from trunkline.domain.address import country_of
 from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.domain.nanp import region_of
+from trunkline.flows.deliveries import guests_of, texts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import announce, event
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
+from trunkline.store.deliveries import DeliveryRow, insert_deliveries
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import Event, insert_events, insert_messages
 from trunkline.store.outbox import CarrierRef, find_refs, insert_refs
@@ -112,6 +114,7 @@ def _receive(
     fetches: list[MediaFetch] = []
     trace: list[Event] = []
     strays: list[Stray] = []
+    owed: list[DeliveryRow] = []
     for incoming in batch:
         ref = INBOUND_MARK + incoming.ref
         if ref in known:
@@ -119,10 +122,13 @@ def _receive(
         known.add(ref)
         # A channel's address is the number's behind its prefix.
         number = find_unique(db, NUMBERS, incoming.recipient.rpartition(":")[2])
-        if number is None:
+        guests = [] if number else guests_of(platform, db, carrier, incoming=incoming)
+        if number is None and not guests:
             strays.append(_stray(platform, carrier, incoming))
             continue
-        message = _message(platform, number, carrier, incoming=incoming)
+        account_sid = number.account_sid if number else guests[0].account_sid
+        message = _message(platform, account_sid, carrier, incoming=incoming)
+        owed += texts_owed(platform, db, message, guests=guests)
         messages.append(message)
         refs.append(_inbound_ref(carrier, ref, message=message))
         trace.append(
@@ -130,10 +136,9 @@ def _receive(
         )
         if incoming.media:
             fetches.append(_fetch(message, incoming))
-        elif wants_webhooks(find_record(db, ACCOUNTS, number.account_sid)) and (
-            call := inbound_callback(platform, message, number)
-        ):
-            calls.append(call)
+        elif number and wants_webhooks(find_record(db, ACCOUNTS, account_sid)):
+            call = inbound_callback(platform, message, number)
+            calls += [call] if call else []
     insert_strays(db, strays)
     if messages:
         insert_messages(db, messages)
@@ -141,6 +146,7 @@ def _receive(
         insert_events(db, trace)
         insert_fetches(db, fetches)
         insert_callbacks(db, calls)
+        insert_deliveries(db, owed)
         add_usage(db, [usage_of(message) for message in messages])
     return messages
 
@@ -163,10 +169,10 @@ def _stray(platform: Platform, carrier: str, incoming: Incoming) -> Stray:
     )
 
 
-def _message(platform: Platform, number: Number, carrier: str, *, incoming: Incoming) -> Message:
+def _message(platform: Platform, account_sid: str, carrier: str, *, incoming: Incoming) -> Message:
     now = platform.clock.now()
     message = Message(
-        account_sid=number.account_sid,
+        account_sid=account_sid,
         sid=platform.chance.sid("MM" if incoming.media else "SM", now),
         direction=Direction.INBOUND,
         status=Status.RECEIVED,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import DERIVED, Receipt
+from trunkline.domain.ids import position_of
 from trunkline.domain.message import Fact, Message
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import Observation, advance, announce_changes, event
@@ -35,13 +36,19 @@ async def record(platform: Platform, carrier: str, receipts: Sequence[Receipt]) 
 def match_strays(
     platform: Platform, db: Connection, carrier: str, *, refs: Sequence[CarrierRef]
 ) -> list[Message]:
-    """Record the receipts that came before their references were known; return what changed."""
+    """Record the receipts that came before their references were known; return what changed.
+
+    One that came before its message was made is another's: the carrier uses references again.
+    """
     if not refs:
         return []
     by_ref = {ref.ref: ref for ref in refs}
     found = take_strays(db, carrier, list(by_ref))
     matched = [
-        (by_ref[ref], _receipt(ref, stray)) for ref, group in found.items() for stray in group
+        (by_ref[ref], _receipt(ref, stray))
+        for ref, group in found.items()
+        for stray in group
+        if position_of(stray.sid) > position_of(by_ref[ref].message_sid)
     ]
     return _apply(platform, db, carrier, matched=matched)
 

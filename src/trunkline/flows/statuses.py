@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 
 from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import CALLED_BACK, Fact, Message, Status, observe
+from trunkline.flows.deliveries import receipts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
 from trunkline.runtime import News
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
+from trunkline.store.deliveries import insert_deliveries
 from trunkline.store.messages import Event, messages_by_sid, update_messages
 from trunkline.store.outbox import CarrierRef, OutboxRow
 from trunkline.store.usage import add_usage
@@ -49,6 +51,7 @@ def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) ->
             owed.append(row)
     update_messages(db, changed.values())
     insert_callbacks(db, owed)
+    insert_deliveries(db, receipts_owed(platform, changed.values()))
     add_usage(db, used)
     return list(changed.values())
 

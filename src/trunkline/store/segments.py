@@ -25,7 +25,7 @@ _KEEP = _NEW.on_conflict_do_update(
 class StoredSegments:
     """A journal of segments in the store; *carrier* may be any source that has texts of its own."""
 
-    def __init__(self, store: Store, chance: Chance, clock: Clock) -> None:
+    def __init__(self, store: Store, *, chance: Chance, clock: Clock) -> None:
         self._store = store
         self._chance = chance
         self._clock = clock

@@ -1,0 +1,1 @@
+"""The SMSC that others bind to: our customers, and whoever tests an SMPP client."""

@@ -1,0 +1,367 @@
+"""One connection of an ESME: octets in and out, its session, and what it asks for."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+
+from trunkline.domain.carrier import SmppCredential
+from trunkline.flows.customers import BindTrouble, sign_in
+from trunkline.flows.platform import Platform
+from trunkline.smpp.events import (
+    Answered,
+    Event,
+    Lost,
+    PeerSilent,
+    Requested,
+    StreamBroken,
+    TimedOut,
+    Timer,
+    TimerExpired,
+)
+from trunkline.smpp.pdu import (
+    Bind,
+    BindReceiver,
+    BindReceiverResp,
+    BindResp,
+    BindTransceiver,
+    BindTransceiverResp,
+    BindTransmitter,
+    BindTransmitterResp,
+    DeliverSm,
+    Pdu,
+    SubmitMulti,
+    empty_answer,
+)
+from trunkline.smpp.session import Session
+from trunkline.smpp.states import BOUND, Role, State
+from trunkline.smpp.status import CommandStatus
+from trunkline.smpp.tlv import SC_INTERFACE_VERSION
+from trunkline.smsc.binds import Binds
+from trunkline.smsc.courier import Courier
+from trunkline.smsc.desk import SUBMISSIONS, Desk, Reply, Request
+from trunkline.store.deliveries import DeliveryRow
+
+# How many deliver_sm an ESME has to answer at once; ten are usual, and most answer at once.
+WINDOW_MAX = 50
+RESPONSE_SECONDS = 30.0
+ENQUIRE_SECONDS = 30.0
+SESSION_INIT_SECONDS = 10.0
+# A receiver may have nothing to do for long, and enquire_link tells whether it is there.
+INACTIVITY_SECONDS = 86_400.0
+# What waits for our answers: beyond it the peer is not read from, so that it sends no faster.
+ASKED_MAX = 600
+ASKED_OCTETS_MAX = 2_097_152
+# The session answers some things at once, which waits in memory; 16 kB hold some 300 PDUs.
+SLICE = 16_384
+SYSTEM_ID = "Trunkline"
+INTERFACE_VERSION = 0x34
+
+_RESPONSES: dict[type[Pdu], type[BindResp]] = {
+    BindReceiver: BindReceiverResp,
+    BindTransmitter: BindTransmitterResp,
+    BindTransceiver: BindTransceiverResp,
+}
+_TROUBLES = {
+    BindTrouble.UNKNOWN: CommandStatus.ESME_RINVSYSID,
+    BindTrouble.PASSWORD: CommandStatus.ESME_RINVPASWD,
+    BindTrouble.NOT_ALLOWED: CommandStatus.ESME_RBINDFAIL,
+}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all connections share."""
+
+    platform: Platform
+    binds: Binds
+    desk: Desk
+    courier: Courier
+    connected: set["Connection"]
+    connections_max: int
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """A row on its way: how many of its PDUs have no answer, and the worst answer so far."""
+
+    row: DeliveryRow
+    left: int
+    command_status: int | None = CommandStatus.ESME_ROK
+
+
+class Connection(asyncio.Protocol):
+    """One connection; it is a Peer of the binds while it is bound."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(
+            Role.SMSC,
+            now=self._loop.time(),
+            window_max=WINDOW_MAX,
+            response_seconds=RESPONSE_SECONDS,
+            enquire_seconds=ENQUIRE_SECONDS,
+            inactivity_seconds=INACTIVITY_SECONDS,
+            session_init_seconds=SESSION_INIT_SECONDS,
+        )
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._credential: SmppCredential | None = None
+        self._host = ""
+        self._inbox = bytearray()
+        self._asked: list[Request] = []
+        self._asked_octets = 0
+        self._serving: asyncio.Task[None] | None = None
+        self._binding: asyncio.Task[None] | None = None
+        self._to_send: deque[tuple[DeliverSm, _Parcel]] = deque()
+        self._flights: dict[int, _Parcel] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_choked = False
+
+    @property
+    def credential(self) -> SmppCredential:
+        """Whose connection it is; only a bound one is somebody's."""
+        assert self._credential
+        return self._credential
+
+    @credential.setter
+    def credential(self, credential: SmppCredential) -> None:
+        self._credential = credential
+
+    @property
+    def room(self) -> int:
+        """How many deliver_sm it can take now; 0 for a transmitter."""
+        is_receiver = self._session.state in {State.BOUND_RX, State.BOUND_TRX}
+        if not is_receiver or self._is_choked:
+            return 0
+        return max(0, self._session.window_free - len(self._to_send))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, unless there are too many."""
+        self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        self._host = address[0] if address else ""
+        self._house.connected.add(self)
+        if len(self._house.connected) > self._house.connections_max:
+            self._transport.abort()
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything; what was on its way to the peer is sent again."""
+        for event in self._session.close():
+            self._take(event, [])
+        for _, parcel in self._to_send:
+            self._count(parcel, None)
+        self._to_send.clear()
+        self._house.connected.discard(self)
+        if self._credential is not None:
+            self._house.binds.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.closed.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets."""
+        self._inbox += data
+        self._read_on()
+
+    def pause_writing(self) -> None:
+        """Send no more: the peer does not read."""
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_choked = False
+        self._read_on()
+        self._house.courier.wake()
+
+    def deliver(self, row: DeliveryRow, pdus: list[DeliverSm]) -> None:
+        """Send what is owed, as the window allows."""
+        parcel = _Parcel(row, len(pdus))
+        if not self._to_send:
+            # What is delivered in one turn leaves in one write.
+            self._loop.call_soon(self._after)
+        self._to_send.extend((pdu, parcel) for pdu in pdus)
+
+    def dismiss(self) -> None:
+        """Unbind, or close a connection that is not bound."""
+        if self._session.state in BOUND:
+            self._session.unbind(self._loop.time())
+            self._after()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _read_on(self) -> None:
+        """Read what has come, as far as we are not behind with answers."""
+        requests: list[Request] = []
+        while self._inbox and self._keeps_up():
+            octets = bytes(self._inbox[:SLICE])
+            del self._inbox[:SLICE]
+            for event in self._session.receive(octets, self._loop.time()):
+                self._take(event, requests)
+            self._asked_octets += len(octets) if requests else 0
+        if requests:
+            self._asked += requests
+            if self._serving is None:
+                self._serving = asyncio.create_task(self._serve())
+        self._after()
+
+    def _keeps_up(self) -> bool:
+        is_behind = self._session.unanswered >= ASKED_MAX or self._asked_octets > ASKED_OCTETS_MAX
+        return not is_behind and not self._is_choked
+
+    def _take(self, event: Event, requests: list[Request]) -> None:
+        """Act on what the session says; what is to be done together is added to *requests*."""
+        match event:
+            case Requested(number, Bind() as pdu):
+                self._binding = asyncio.create_task(self._bind(number, pdu))
+            case Requested(number, pdu) if self._may_ask(pdu):
+                requests.append(Request(number, pdu))
+            case Requested(number, pdu):
+                status = CommandStatus.ESME_RTHROTTLED
+                self._session.respond(number, empty_answer(pdu), command_status=status)
+            case Answered(number, status, _):
+                self._landed(number, status)
+            case TimedOut(number, _) | Lost(number, _):
+                self._landed(number, None)
+            case PeerSilent() | TimerExpired(Timer.SESSION_INIT):
+                self.abort()
+            case TimerExpired():
+                self.dismiss()
+            case StreamBroken(reason):
+                log.info("an SMPP peer is not understood", host=self._host, reason=reason)
+
+    def _may_ask(self, pdu: Pdu) -> bool:
+        if not isinstance(pdu, SUBMISSIONS):
+            return True
+        count = len(pdu.dest_address) if isinstance(pdu, SubmitMulti) else 1
+        return self._house.binds.may_submit(self.credential, count, now=self._loop.time())
+
+    async def _serve(self) -> None:
+        """Answer what was asked, all that waits at once, in the order in which it came."""
+        while self._asked:
+            requests, self._asked = self._asked, []
+            replies = await self._replies(requests)
+            for number, pdu, command_status in replies:
+                self._session.respond(number, pdu, command_status=command_status)
+            if not self._asked:
+                self._asked_octets = 0
+            self._read_on()
+        self._serving = None
+
+    async def _replies(self, requests: Sequence[Request]) -> Sequence[Reply]:
+        now = self._loop.time()
+        answering = self._house.desk.answer(self.credential, requests, now=now)
+        (outcome,) = await asyncio.gather(answering, return_exceptions=True)
+        if isinstance(outcome, BaseException):
+            log.error("an SMPP request failed", exc_info=outcome)
+            status = CommandStatus.ESME_RSYSERR
+            return [Reply(number, empty_answer(pdu), status) for number, pdu in requests]
+        return outcome
+
+    async def _bind(self, number: int, pdu: Bind) -> None:
+        """Let the peer in, or tell it why not and close the connection."""
+        binds = self._house.binds
+        # Who guesses waits longer each time, whatever it guesses.
+        await asyncio.sleep(binds.wait_seconds(self._host))
+        signing = sign_in(self._house.platform, pdu.system_id, pdu.password, host=self._host)
+        (outcome,) = await asyncio.gather(signing, return_exceptions=True)
+        if self._session.state is State.CLOSED:
+            return
+        status = self._admit(outcome)
+        response = _RESPONSES[type(pdu)]
+        if status == CommandStatus.ESME_ROK:
+            tlvs = (SC_INTERFACE_VERSION.make(INTERFACE_VERSION),)
+            is_new = pdu.interface_version >= INTERFACE_VERSION
+            self._session.respond(number, response(system_id=SYSTEM_ID, tlvs=tlvs * is_new))
+        else:
+            self._session.respond(number, response(), command_status=status)
+        log.info("smpp bind", host=self._host, system_id=pdu.system_id, status=status.name)
+        self._after()
+        if status == CommandStatus.ESME_ROK:
+            self._house.courier.wake()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def _admit(self, outcome: SmppCredential | BindTrouble | BaseException) -> CommandStatus:
+        """Join the bound connections, or return why that cannot be."""
+        if isinstance(outcome, BaseException):
+            log.error("a bind failed", exc_info=outcome)
+            return CommandStatus.ESME_RSYSERR
+        binds = self._house.binds
+        if isinstance(outcome, BindTrouble):
+            binds.failed(self._host, now=self._loop.time())
+            return _TROUBLES[outcome]
+        self._credential = outcome
+        if not binds.join(self):
+            return CommandStatus.ESME_RBINDFAIL
+        binds.succeeded(self._host)
+        return CommandStatus.ESME_ROK
+
+    def _landed(self, number: int, command_status: int | None) -> None:
+        """Take notice of the answer to a deliver_sm, or of none."""
+        parcel = self._flights.pop(number, None)
+        if parcel is not None:
+            self._count(parcel, command_status)
+
+    def _count(self, parcel: _Parcel, command_status: int | None) -> None:
+        parcel.left -= 1
+        if command_status != CommandStatus.ESME_ROK:
+            parcel.command_status = command_status
+        if parcel.left == 0:
+            self._house.courier.delivered(parcel.row, parcel.command_status)
+
+    def _after(self) -> None:
+        """Send what there is, once a turn, and see to the timer and the end."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        now = self._loop.time()
+        while self._to_send and not self._is_choked and self._session.window_free:
+            pdu, parcel = self._to_send.popleft()
+            self._flights[self._session.request(pdu, now)] = parcel
+        octets = self._session.data_to_send()
+        if octets:
+            transport.write(octets)
+        if self._session.is_over:
+            transport.close()
+            return
+        if self._inbox and not self._keeps_up():
+            transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
+        self._arm()
+
+    def _arm(self) -> None:
+        """See to it that the session is asked when its next timer runs out."""
+        deadline = self._session.next_deadline()
+        if deadline is None:
+            return
+        if self._timer is not None:
+            # Deadlines mostly move on, and a look too early does no harm.
+            if not self._timer.cancelled() and self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        for event in self._session.tick(self._loop.time()):
+            self._take(event, [])
+        self._after()
+
+
+def listener(house: House) -> Callable[[], Connection]:
+    """Return what makes a connection for each ESME that comes."""
+    return lambda: Connection(house)

@@ -1,0 +1,112 @@
+"""Delivers receipts and texts to customers who are bound; what they acknowledge is forgotten."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import structlog
+
+from trunkline.flows.deliveries import due, settle
+from trunkline.flows.platform import Platform
+from trunkline.runtime import SystemClock
+from trunkline.smpp.status import CommandStatus
+from trunkline.smsc.binds import Binds
+from trunkline.smsc.rendering import deliver_sms
+from trunkline.store.deliveries import DeliveryRow
+
+# Retries fall due on a clock that may stand still or jump, so it is looked at once a second.
+POLL_SECONDS = 1.0
+# Of one customer, in memory; several windows, so that none runs dry while more is read.
+LOADED_MAX = 500
+# They say that the same again will not be taken either (SMPP 3.4 §5.1.3).
+_FOR_EVER = {CommandStatus.ESME_RX_P_APPN, CommandStatus.ESME_RX_R_APPN}
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What was read for one customer: waiting here, or on its way."""
+
+    waiting: deque[DeliveryRow] = field(default_factory=deque)
+    known: set[str] = field(default_factory=set)
+
+
+class Courier:
+    """Brings what is owed to whoever is bound; one for the whole server."""
+
+    def __init__(self, platform: Platform, binds: Binds) -> None:
+        self._platform = platform
+        self._binds = binds
+        self._queues: dict[str, _Queue] = {}
+        self._taken: list[DeliveryRow] = []
+        self._missed: list[DeliveryRow] = []
+
+    def delivered(self, row: DeliveryRow, command_status: int | None) -> None:
+        """Take notice of how a delivery went; None: nobody knows."""
+        is_over = command_status == CommandStatus.ESME_ROK or command_status in _FOR_EVER
+        (self._taken if is_over else self._missed).append(row)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again: somebody bound, or has room."""
+        self._platform.bells.deliveries.ring()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        clock = SystemClock()
+        while True:
+            await self._platform.bells.deliveries.wait(clock, POLL_SECONDS)
+            (trouble,) = await asyncio.gather(self.step(), return_exceptions=True)
+            if isinstance(trouble, Exception):
+                log.error("deliveries cannot be made", exc_info=trouble)
+
+    async def step(self) -> None:
+        """Forget what was taken and send what there is room for."""
+        await self._settle()
+        bound = self._binds.system_ids
+        for system_id in self._queues.keys() - bound:
+            self._put_back(system_id)
+        for system_id in bound:
+            if self._binds.receiver(system_id) is not None:
+                await self._serve(system_id)
+
+    async def _settle(self) -> None:
+        # Copies: more comes in while these are written.
+        taken, missed = list(self._taken), list(self._missed)
+        if not taken and not missed:
+            return
+        await settle(self._platform, [row.sid for row in taken], missed)
+        # Only now: what could not be written is written the next time.
+        self._taken, self._missed = self._taken[len(taken) :], self._missed[len(missed) :]
+        for row in (*taken, *missed):
+            self._queue(row.system_id).known.discard(row.sid)
+
+    async def _serve(self, system_id: str) -> None:
+        queue = self._queue(system_id)
+        if not queue.waiting:
+            await self._load(system_id, queue)
+        while queue.waiting:
+            peer = self._binds.receiver(system_id)
+            if peer is None:
+                return
+            row = queue.waiting.popleft()
+            peer.deliver(row, deliver_sms(row))
+
+    def _put_back(self, system_id: str) -> None:
+        """Forget what was read for somebody who is gone; it is on disk."""
+        queue = self._queues[system_id]
+        queue.known.difference_update(row.sid for row in queue.waiting)
+        queue.waiting.clear()
+        if not queue.known:
+            del self._queues[system_id]
+
+    async def _load(self, system_id: str, queue: _Queue) -> None:
+        rows = await due(self._platform, system_id, limit=len(queue.known) + LOADED_MAX)
+        for row in rows:
+            if row.sid not in queue.known:
+                queue.known.add(row.sid)
+                queue.waiting.append(row)
+
+    def _queue(self, system_id: str) -> _Queue:
+        return self._queues.setdefault(system_id, _Queue())

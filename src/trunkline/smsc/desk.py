@@ -1,0 +1,395 @@
+"""What bound customers ask for, done in batches: messages accepted, asked after, cancelled.
+
+Rule: a submission is answered after the commit that holds its message, or its segment. When the
+store fails, nothing was taken, and the answer is ESME_RSYSERR.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import structlog
+
+from trunkline.domain.address import parse_recipient
+from trunkline.domain.carrier import SmppCredential
+from trunkline.domain.errors import Refusal
+from trunkline.domain.message import FINAL, Message, Status
+from trunkline.domain.sending import Draft
+from trunkline.flows import messages
+from trunkline.flows.customers import Submitted, allowed_sender, draft_of
+from trunkline.flows.deliveries import SMPP_OPTION, Wanted, origin_of, origin_option
+from trunkline.flows.outbound import accept
+from trunkline.flows.platform import Platform
+from trunkline.smpp.fields import DistributionList, SmeAddress, UnsuccessSme
+from trunkline.smpp.pdu import (
+    CancelSm,
+    CancelSmResp,
+    DataSm,
+    DataSmResp,
+    Pdu,
+    QuerySm,
+    QuerySmResp,
+    ReplaceSm,
+    SubmitMulti,
+    SubmitMultiResp,
+    SubmitSm,
+    SubmitSmResp,
+    empty_answer,
+)
+from trunkline.smpp.receipt import MessageState
+from trunkline.smpp.status import CommandStatus
+from trunkline.smsc.assembly import Assembly, Part, is_whole, joined
+from trunkline.smsc.codes import ending_of, refusal_status
+from trunkline.smsc.faults import Faults
+from trunkline.smsc.reading import (
+    ADDRESS_LENGTH_MAX,
+    Submission,
+    Wish,
+    decode_body,
+    destinations_of,
+    origin_for,
+    wishes_of,
+)
+
+SUBMISSIONS = (SubmitSm, DataSm, SubmitMulti)
+MESSAGE_ID_LENGTH_MAX = 64  # What an answer has room for (SMPP 3.4 §5.2.23).
+OK, TROUBLE = CommandStatus.ESME_ROK, CommandStatus.ESME_RSYSERR
+
+log = structlog.get_logger()
+
+
+class Request(NamedTuple):
+    """A PDU that waits for its answer."""
+
+    sequence_number: int
+    pdu: Pdu
+
+
+class Reply(NamedTuple):
+    """The answer to one."""
+
+    sequence_number: int
+    pdu: Pdu
+    command_status: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One destination of a submission, and what becomes of it."""
+
+    destination: SmeAddress | DistributionList
+    wish: Wish | None
+    status: int = OK
+    message_id: str = ""
+    part: Part | None = None
+    parts: tuple[Part, ...] = ()
+    draft: Draft | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A submission with its destinations."""
+
+    request: Request
+    entries: list[_Entry] = field(default_factory=list)
+
+
+class Desk:
+    """Answers what customers ask; one for the whole server."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._faults = Faults(platform.store)
+        self.assembly = Assembly(platform)
+
+    async def answer(
+        self, credential: SmppCredential, requests: Sequence[Request], *, now: float
+    ) -> list[Reply]:
+        """Do what is asked in one turn and return the answers; *now* is the loop's time."""
+        submissions = [r for r in requests if isinstance(r.pdu, SUBMISSIONS)]
+        replies = await self._submit(credential, submissions, now=now)
+        for request in requests:
+            match request.pdu:
+                case QuerySm() as query:
+                    replies.append(await self._query(credential, request, query=query))
+                case CancelSm() as cancel:
+                    replies.append(await self._cancel(credential, request, cancel=cancel))
+                case ReplaceSm() as replacement:
+                    status = CommandStatus.ESME_RREPLACEFAIL
+                    answer = empty_answer(replacement)
+                    replies.append(Reply(request.sequence_number, answer, status))
+        return replies
+
+    async def resume(self, credential: SmppCredential, *, now: float) -> None:
+        """Take up a customer's texts that were not whole at the end; accept those that are now."""
+        for parts in await self.assembly.load(credential, now=now):
+            entry = _Entry(SmeAddress(), parts[0].wish, parts=parts)
+            await self._draft(credential, entry)
+            await self._accept(credential, [entry], now=now)
+
+    async def _submit(
+        self, credential: SmppCredential, requests: Sequence[Request], *, now: float
+    ) -> list[Reply]:
+        jobs = [self._read(request) for request in requests]
+        entries = [entry for job in jobs for entry in job.entries]
+        if not entries:
+            return []
+        self._check_segments(credential, entries)
+        if credential.is_simulator:
+            await self._simulate(credential, entries)
+        await self._place(credential, entries, now=now)
+        for job in jobs:
+            await self._draft_all(credential, job)
+        await self._accept(credential, entries, now=now)
+        return [_reply(job) for job in jobs]
+
+    def _read(self, request: Request) -> _Job:
+        pdu: Submission = request.pdu  # type: ignore[assignment]  # Those are SUBMISSIONS.
+        wishes = wishes_of(pdu, self._platform.clock.now())
+        job = _Job(request)
+        for destination, wish in zip(destinations_of(pdu), wishes, strict=True):
+            if isinstance(wish, Wish):
+                job.entries.append(_Entry(destination, wish))
+            else:
+                job.entries.append(_Entry(destination, None, wish))
+        return job
+
+    def _check_segments(self, credential: SmppCredential, entries: Sequence[_Entry]) -> None:
+        """Refuse at once a segment whose text could never be sent."""
+        for entry in entries:
+            if entry.wish is None or entry.wish.place is None:
+                continue
+            try:
+                allowed_sender(credential, entry.wish.sender)
+            except Refusal as refusal:
+                _fail(entry, refusal_status(refusal.code))
+                continue
+            if parse_recipient(entry.wish.recipient) is None:
+                _fail(entry, CommandStatus.ESME_RINVDSTADR)
+
+    async def _simulate(self, credential: SmppCredential, entries: Sequence[_Entry]) -> None:
+        numbers = {entry.wish.recipient for entry in entries if entry.wish}
+        behaviours = await self._faults.behaviours(numbers)
+        for entry in entries:
+            behaviour = behaviours.get(entry.wish.recipient) if entry.wish else None
+            if behaviour is None or entry.wish is None:
+                continue
+            recipient = entry.wish.recipient
+            status = self._faults.status(credential.system_id, recipient, behaviour=behaviour)
+            if status is not OK:
+                _fail(entry, status)
+
+    async def _place(
+        self, credential: SmppCredential, entries: Sequence[_Entry], *, now: float
+    ) -> None:
+        """Keep segments; the one that makes its text whole stands for all of it."""
+        system_id, assembly = credential.system_id, self.assembly
+        segments = [entry for entry in entries if entry.wish and entry.wish.place]
+        if not segments:
+            return
+        for entry in segments:
+            if entry.wish:
+                entry.part = assembly.place(system_id, entry.wish)
+        parts = [entry.part for entry in segments if entry.part]
+        await asyncio.gather(*(assembly.keep(system_id, part) for part in parts))
+        for entry, part in zip(segments, parts, strict=True):
+            entry.message_id = part.message_id
+            for ended in assembly.add(system_id, part, now=now):
+                await self._end(credential, entry, parts=ended)
+
+    async def _end(
+        self, credential: SmppCredential, entry: _Entry, *, parts: tuple[Part, ...]
+    ) -> None:
+        if is_whole(parts):
+            entry.parts = parts
+        else:
+            await self.assembly.end(credential, parts, status="expired", error_code=None)
+
+    async def _draft_all(self, credential: SmppCredential, job: _Job) -> None:
+        """Make the messages of a submission; the answer has room for one id, so they share it."""
+        told: str | None = None
+        for entry in job.entries:
+            await self._draft(credential, entry, told=told)
+            told = told or entry.message_id or None
+
+    async def _draft(
+        self, credential: SmppCredential, entry: _Entry, *, told: str | None = None
+    ) -> None:
+        """Make the message of a text that is whole, or note why there can be none."""
+        wish = entry.wish
+        if wish is None or (entry.part is not None and not entry.parts):
+            return
+        try:
+            if entry.parts:
+                entry.draft = await self._draft_of_parts(credential, entry.parts)
+            else:
+                entry.draft = await self._draft_of_wish(credential, wish, told=told)
+                entry.message_id = told or entry.draft.message.sid
+        except Refusal as refusal:
+            _fail(entry, refusal_status(refusal.code))
+            await self._reject(credential, entry, code=refusal.code)
+
+    async def _draft_of_wish(
+        self, credential: SmppCredential, wish: Wish, *, told: str | None
+    ) -> Draft:
+        sid = self._platform.chance.sid("SM", self._platform.clock.now())
+        origin = origin_for(credential.system_id, wish, wanted=(Wanted(told or sid, wish.when),))
+        submitted = Submitted(
+            sender=wish.sender,
+            recipient=wish.recipient,
+            body=decode_body(wish.octets, wish.data_coding),
+            validity_seconds=wish.validity_seconds,
+            options={**wish.options, SMPP_OPTION: origin_option(origin)},
+            sid=sid,
+        )
+        return await draft_of(self._platform, credential, submitted)
+
+    async def _draft_of_parts(self, credential: SmppCredential, parts: Sequence[Part]) -> Draft:
+        first, body, origin = joined(credential.system_id, parts)
+        submitted = Submitted(
+            sender=first.sender,
+            recipient=first.recipient,
+            body=body,
+            validity_seconds=first.validity_seconds,
+            options={**first.options, SMPP_OPTION: origin_option(origin)},
+            sid=parts[0].sid,
+        )
+        return await draft_of(self._platform, credential, submitted)
+
+    async def _reject(self, credential: SmppCredential, entry: _Entry, *, code: int) -> None:
+        """End a whole text that was refused; its last segment is answered, the others told."""
+        last = entry.part
+        if last is not None:
+            await self.assembly.forget(credential.system_id, [last])
+        others = [part for part in entry.parts if part is not last]
+        if others:
+            await self.assembly.end(credential, others, status="failed", error_code=code)
+
+    async def _accept(
+        self, credential: SmppCredential, entries: Sequence[_Entry], *, now: float
+    ) -> None:
+        """Accept all drafts of a turn together."""
+        drafted = [(entry, entry.draft) for entry in entries if entry.draft]
+        if not drafted:
+            return
+        troubles = await self._stored([draft for _, draft in drafted])
+        for (entry, _), trouble in zip(drafted, troubles, strict=True):
+            if trouble is not None:
+                log.error("a submission was not stored", exc_info=trouble)
+                _fail(entry, TROUBLE)
+            if entry.parts:
+                await self._close(credential, entry, now=now)
+
+    async def _stored(self, drafts: Sequence[Draft]) -> list[BaseException | None]:
+        """Store messages in one commit, or each alone, so that one that fails fails alone."""
+        trouble = await self._trouble(drafts)
+        if trouble is None or len(drafts) == 1:
+            return [trouble] * len(drafts)
+        return [await self._trouble([draft]) for draft in drafts]
+
+    async def _trouble(self, drafts: Sequence[Draft]) -> BaseException | None:
+        accepting = accept(self._platform, drafts)
+        (outcome,) = await asyncio.gather(accepting, return_exceptions=True)
+        return outcome if isinstance(outcome, BaseException) else None
+
+    async def _close(self, credential: SmppCredential, entry: _Entry, *, now: float) -> None:
+        """Forget the segments of a text that became a message, or let them wait on."""
+        if entry.status == OK:
+            # If that fails, they are forgotten at the next start: their message is there.
+            forgetting = self.assembly.forget(credential.system_id, entry.parts)
+            await asyncio.gather(forgetting, return_exceptions=True)
+            return
+        others = [part for part in entry.parts if part is not entry.part]
+        self.assembly.restore(credential.system_id, others, now=now)
+
+    async def _query(
+        self, credential: SmppCredential, request: Request, *, query: QuerySm
+    ) -> Reply:
+        message_id = query.message_id[:MESSAGE_ID_LENGTH_MAX]
+        sid = message_sid_of(message_id)
+        message = await self._find(credential, sid)
+        if message is None and not self.assembly.is_waiting(credential.system_id, sid):
+            status = CommandStatus.ESME_RINVMSGID
+            return Reply(request.sequence_number, QuerySmResp(), status)
+        if message is None:
+            state = int(MessageState.ENROUTE)
+            answer = QuerySmResp(message_id=message_id, message_state=state)
+            return Reply(request.sequence_number, answer)
+        ending = ending_of(message.status.value, message.error_code)
+        is_final = message.status in FINAL
+        answer = QuerySmResp(
+            message_id=message_id,
+            # SMPP 3.4 §7.1.1.1: tenths of a second and quarters of an hour from UTC, none.
+            final_date=f"{message.updated_at:%y%m%d%H%M%S}000+" if is_final else "",
+            message_state=int(ending.message_state),
+            error_code=ending.network_error,
+        )
+        return Reply(request.sequence_number, answer)
+
+    async def _cancel(
+        self, credential: SmppCredential, request: Request, *, cancel: CancelSm
+    ) -> Reply:
+        sid = message_sid_of(cancel.message_id)
+        message = await self._find(credential, sid)
+        status = CommandStatus.ESME_RCANCELFAIL
+        if message is not None and message.status is Status.SCHEDULED:
+            status = await self._cancelled(credential, sid)
+        return Reply(request.sequence_number, CancelSmResp(), status)
+
+    async def _cancelled(self, credential: SmppCredential, sid: str) -> CommandStatus:
+        try:
+            await messages.amend(
+                self._platform,
+                credential.account_sid,
+                sid,
+                body=None,
+                status=Status.CANCELED.value,
+            )
+        except Refusal:
+            return CommandStatus.ESME_RCANCELFAIL
+        return OK
+
+    async def _find(self, credential: SmppCredential, sid: str) -> Message | None:
+        """Return a message that this customer submitted."""
+        message = await messages.find(self._platform, credential.account_sid, sid)
+        origin = origin_of(message) if message else None
+        is_own = origin is not None and origin.system_id == credential.system_id
+        return message if is_own else None
+
+
+def message_sid_of(message_id: str) -> str:
+    """Return the SID of the message that an id means; a segment's has its number behind it."""
+    return message_id.strip().partition("-")[0]
+
+
+def _fail(entry: _Entry, status: CommandStatus) -> None:
+    entry.status, entry.wish, entry.message_id = status, None, ""
+
+
+def _reply(job: _Job) -> Reply:
+    number, pdu = job.request
+    if isinstance(pdu, SubmitMulti):
+        return _multi_reply(job)
+    entry = job.entries[0]
+    kind = DataSmResp if isinstance(pdu, DataSm) else SubmitSmResp
+    return Reply(number, kind(message_id=entry.message_id), entry.status)
+
+
+def _multi_reply(job: _Job) -> Reply:
+    """Return the answer for several: the id that their receipts will tell, and who gets none."""
+    good = [entry for entry in job.entries if entry.status == OK]
+    if not good:
+        return Reply(job.request.sequence_number, SubmitMultiResp(), job.entries[0].status)
+    unsuccess = tuple(
+        UnsuccessSme(_fitting(entry.destination), entry.status)
+        for entry in job.entries
+        if entry.status != OK and isinstance(entry.destination, SmeAddress)
+    )
+    answer = SubmitMultiResp(message_id=good[0].message_id, unsuccess_sme=unsuccess)
+    return Reply(job.request.sequence_number, answer)
+
+
+def _fitting(destination: SmeAddress) -> SmeAddress:
+    """Return a destination as an answer can name it: more is received than may be sent."""
+    return replace(destination, destination_addr=destination.destination_addr[:ADDRESS_LENGTH_MAX])
