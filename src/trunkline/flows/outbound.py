@@ -217,7 +217,7 @@ def new_message(
     options: dict[str, str] | None = None,
     via: str | None = None,
 ) -> Message:
-    """Return a message that is to leave; refuse (21612) one that no route is for."""
+    """Return a message that is to leave; refuse (21612, 63007) one that no route is for."""
     now = platform.clock.now()
     # Segments are a matter of SMS: an MMS or a channel's message is one however long.
     parts = None if num_media or ":" in recipient else split(body)
@@ -243,7 +243,9 @@ def new_message(
         return message
     route = platform.switchboard.choose(ask_of(message), now)
     if route is None:
-        raise Refusal(21612, recipient=recipient, sender=sender)
+        # Nobody carries that channel, so its sender is nobody's.
+        code = 63007 if ":" in recipient else 21612
+        raise Refusal(code, recipient=recipient, sender=sender)
     return routed(message, route)
 
 
