@@ -9,10 +9,12 @@ SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+BENCH ?= run
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The pinned lists are complete; Python compiles what it imports, which is far from everything.
 PIP_INSTALL := $(PIP) install --no-compile --no-deps
-NODE := tests/compat/node
+NODE := tests/compat/node tests/interop/smpp
+NODE_INSTALLED := $(NODE:%=%/node_modules/.package-lock.json)
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header $(LOCK)
 
@@ -26,7 +28,7 @@ setup: $(BIN)/.runtime ## Make .venv and install what Trunkline needs to run
 run: setup ## Start Trunkline; options: make run ARGS="--port 9000"
 	@exec $(BIN)/trunkline up $(ARGS)
 
-dev: $(BIN)/.dev $(NODE)/node_modules/.package-lock.json ## Install what developing needs
+dev: $(BIN)/.dev $(NODE_INSTALLED) ## Install what developing needs
 
 programs: ## Install, or ask for, the programs that the tests start
 	@.ci/programs
@@ -40,8 +42,8 @@ check: $(BIN)/.dev ## Format, lint, types, architecture, pure units: less than h
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_shape.py tests/unit
 
-bench: setup ## Measure; the result is JSON
-	@$(BIN)/python -m bench.run $(ARGS)
+bench: setup ## Measure; the result is JSON; the way over SMPP: make bench BENCH=carriers
+	@$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 docs: $(BIN)/.dev ## Generate the reference and build the documentation into site/
 	@$(BIN)/python docs/generate.py
@@ -54,7 +56,7 @@ lock: $(BIN)/.dev ## Pin requirements again; newer ones: make lock LOCK=--upgrad
 		--constraints requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove what was installed or built; trunkline-data stays
-	@rm -rf .venv $(NODE)/node_modules site dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv $(NODE:%=%/node_modules) site dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests bench docs examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
@@ -81,11 +83,11 @@ $(BIN)/.dev: requirements/dev.txt $(BIN)/.runtime
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+$(NODE_INSTALLED): %/node_modules/.package-lock.json: %/package-lock.json
 	@if ! command -v npm >/dev/null; then \
-		echo "The tests drive the official Node client: install Node.js 20 or newer with npm" \
+		echo "The tests drive programs in Node: install Node.js 20 or newer with npm" \
 			"and run make again." >&2; \
 		exit 1; \
 	fi
-	@npm --prefix $(NODE) --silent ci
+	@npm --prefix $* --silent ci
 	@touch $@
