@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, text
 
 from tests.harness import Trunkline
 from trunkline.carriers.port import (
@@ -29,6 +32,7 @@ from trunkline.dispatch.lanes import handler
 from trunkline.domain.carrier import Setting
 from trunkline.flows import carriers, routes
 from trunkline.store.outbox import outbox_size
+from trunkline.store.schema import MIGRATIONS
 from trunkline.store.strays import page_strays
 
 Answer = Callable[[Submission], SubmitResult]
@@ -142,6 +146,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     world = World(tmp_path)
     yield world
     await world.close()
+
+
+def downgrade(db: Connection, revision: str) -> None:
+    """Bring a database back to an older schema."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = db
+    command.downgrade(config, revision)
 
 
 def ref_of(sid: str, segment: int = 0) -> str:
@@ -581,3 +593,30 @@ async def test_a_channel_goes_where_a_route_names_it(world: World) -> None:
     await world.told("one", incoming)
     listed = await world.request("GET", f"{world.base}/Messages.json", {"From": theirs})
     assert [m["body"] for m in listed.json["messages"]] == ["hello"]
+
+
+async def test_what_waited_in_an_older_version_goes_on(tmp_path: Path) -> None:
+    """A database without carriers gets the simulated one, and its queue is emptied."""
+    world = World(tmp_path)
+    await world.app.settle()
+    answer = await world.send(body="from before")
+    sid = answer.json["sid"]
+    await world.app.store.close()
+    engine = world.app.store.engine
+    with engine.connect() as db, db.begin():
+        db.execute(text("DELETE FROM records WHERE kind IN ('carrier', 'route')"))
+        db.execute(text("UPDATE messages SET status = 'queued'"))
+        row = {"sid": sid, "account": world.account_sid}
+        lane = text(
+            "INSERT OR IGNORE INTO outbox (lane, message_sid, account_sid, flow, sender, recipient,"
+            " segments, tried, due_at, expires_at, in_doubt, attempts, position) SELECT"
+            " 'simulated/0', :sid, :account, '300000000', sender, recipient, 1, '', 0,"
+            " created_at + 36000000000, 0, 0, position FROM messages"
+        )
+        db.execute(lane, row)
+        downgrade(db, "0001")
+
+    again = World(tmp_path)
+    await again.run_for(5)
+    assert await again.status(sid) == ("delivered", None)
+    await again.close()
