@@ -155,7 +155,7 @@ class Bell:
 class News:
     """Something that changed and that a watching page may want to show."""
 
-    topic: str  # 'message', 'handset' or 'webhook'
+    topic: str  # 'message', 'handset', 'webhook' or 'carrier'
     account_sid: str
     sid: str
 

@@ -13,7 +13,9 @@ import uvicorn
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.scripted import ScriptedConnector
 from trunkline.app import App
+from trunkline.carriers.port import PduSeen
 from trunkline.config import Config
 from trunkline.connecting import connect
 from trunkline.domain.message import Status
@@ -35,6 +37,10 @@ HIDE = """(is_hidden) => {
   Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+OF_CARRIERS = (
+    *("/carriers", "/carriers/simulated", "/carriers/simulated/settings", "/new-carrier"),
+    *("/new-carrier?type=simulated", f"/routes?from=ACME&to={ADA}", "/strays"),
+)
 NARROW = {"width": 390, "height": 844}
 
 
@@ -196,6 +202,71 @@ async def test_the_log_is_live(site: Site, open_page: Open) -> None:
     await expect(page.get_by_text("30003 Unreachable destination handset").first).to_be_visible()
 
 
+@pytest.fixture
+def connector(site: Site) -> ScriptedConnector:
+    """Return what opens carriers of the type smpp instead of the one that would connect."""
+    made, switchboard = ScriptedConnector(), site.app.platform.switchboard
+    switchboard.connectors = {**switchboard.connectors, "smpp": made}
+    return made
+
+
+async def test_a_carrier_is_added_watched_and_tried(
+    site: Site, open_page: Open, connector: ScriptedConnector
+) -> None:
+    """From the empty list to a message that left by it; its traffic shows by itself."""
+    page = await open_page("/carriers")
+    await expect(page.get_by_text("Nothing leaves this machine yet")).to_be_visible()
+    await page.get_by_role("link", name="Add a carrier").click()
+    await page.get_by_role("link", name="SMPP").click()
+    await page.get_by_label("Name", exact=True).fill("north")
+    await page.get_by_label("host", exact=True).fill("smsc.example")
+    await page.get_by_label("password").fill("secret")
+    await page.get_by_role("button", name="Add the carrier").click()
+    await page.wait_for_url("**/console/carriers/north")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await expect(page.get_by_text("Down", exact=False).first).to_be_visible()
+    north, now = connector.opened["north"], site.app.clock.now()
+    north.bind(now, peer="203.0.113.7:2775", window_used=3, window_max=10)
+    await expect(page.locator("#binds").get_by_text("bound")).to_be_visible()
+    await expect(page.locator("#health")).to_contain_text("Up since")
+    passed = page.locator("#passages")
+    north.passed = [
+        PduSeen(at=now, lane=0, is_outgoing=True, name="enquire_link", sequence_number=1),
+        PduSeen(at=now, lane=0, is_outgoing=True, name="submit_sm", fields={"data_coding": "8"}),
+    ]
+    await expect(passed.get_by_text("submit_sm")).to_be_visible()
+    await expect(passed.get_by_text("enquire_link")).to_be_hidden()
+    await page.get_by_label("Without enquire_link").uncheck()
+    await expect(passed.get_by_text("enquire_link")).to_be_visible()
+    await passed.get_by_text("submit_sm").click()
+    await expect(passed.get_by_text("data_coding")).to_be_visible()
+    await page.get_by_role("button", name="Pause").click()
+    north.passed = [*north.passed, PduSeen(at=now, lane=0, is_outgoing=False, name="unbind")]
+    north.bind(now, window_max=10)
+    await expect(page.locator("#binds")).to_contain_text("Lane 1")
+    await expect(passed).not_to_contain_text("unbind")
+    await page.get_by_role("button", name="Go on").click()
+    await expect(passed.get_by_text("unbind")).to_be_visible()
+    await expect(passed.get_by_text("data_coding")).to_be_visible()
+    await page.get_by_label("To", exact=True).fill(ADA)
+    await page.get_by_role("button", name="Send through north").click()
+    await expect(page.get_by_text("To the carrier “north”.")).to_be_visible()
+    assert [submission.recipient for submission in north.taken] == [ADA]
+
+
+async def test_a_route_is_added_and_explained(site: Site, open_page: Open) -> None:
+    """By the forms, without leaving the page."""
+    page = await open_page("/routes")
+    await page.get_by_label("Prefix of the recipient").fill("+1 555")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.get_by_role("cell", name="to +1555…")).to_be_visible()
+    await page.get_by_label("To", exact=True).fill(ADA)
+    await page.get_by_role("button", name="Explain").click()
+    await expect(page.get_by_text("This message leaves by simulated.")).to_be_visible()
+    await expect(page.locator(".is-chosen")).to_contain_text("It is the first of 2 that match.")
+    await expect(page.locator(".considered")).to_contain_text("Its order 1000 comes after 100.")
+
+
 async def test_the_stream_comes_back_after_a_pause(site: Site, open_page: Open) -> None:
     """A page that missed something looks again when it hears from us again."""
     await site.send("first")
@@ -250,7 +321,8 @@ async def test_pages_fit_a_narrow_screen(site: Site, open_page: Open, scheme: st
     """No page scrolls sideways at 390 pixels."""
     sid = await site.send("https://example.com/" + "a" * 120)
     await expect_delivered(site, sid)
-    for path in ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}", "/connect"):
+    places = ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}", "/connect")
+    for path in (*places, *OF_CARRIERS):
         page = await open_page(path, viewport=NARROW, color_scheme=scheme)
         assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
 

@@ -233,7 +233,7 @@ class SegmentJournal(Protocol):
     """Where the segments of unfinished inbound texts are kept, per carrier account."""
 
     async def keep(self, carrier: str, key: str, *, number: int, doc: bytes) -> None:
-        """Store one segment of a text; on disk when this returns; the same again changes nothing."""
+        """Store one segment, on disk when this returns; the same again changes nothing."""
 
     async def forget(self, carrier: str, key: str) -> None:
         """Remove the segments of a text."""

@@ -7,10 +7,14 @@ from trunkline.carriers.port import (
     BindPhase,
     BindState,
     Handler,
+    Happening,
     PduSeen,
     Probe,
+    Receipt,
+    Refused,
     Submission,
     SubmitResult,
+    Taken,
 )
 from trunkline.domain.carrier import Setting
 from trunkline.network.network import Network
@@ -58,7 +62,8 @@ class SimulatedCarrier:
         self._clock = clock
         self._bell = bell
         self._opened_at = clock.now()
-        self._submitted = 0
+        self._counts = {"submitted": 0, "taken": 0, "refused": 0, "receipts": 0, "texts": 0}
+        self._last_receipt_at: datetime | None = None
 
     async def run(self, handle: Handler) -> None:
         """Bring receipts and texts as they fall due, until cancelled; raise what *handle* raises.
@@ -74,7 +79,16 @@ class SimulatedCarrier:
 
     async def step(self, handle: Handler) -> int:
         """Bring what is due now; return how many texts moved."""
-        return await self._network.step(handle)
+
+        async def counted(happenings: Sequence[Happening]) -> None:
+            await handle(happenings)
+            told = sum(isinstance(each, Receipt) for each in happenings)
+            self._counts["receipts"] += told
+            self._counts["texts"] += len(happenings) - told
+            if told:
+                self._last_receipt_at = self._clock.now()
+
+        return await self._network.step(counted)
 
     async def next_due(self) -> datetime | None:
         """Return when the network has something for us again."""
@@ -86,8 +100,11 @@ class SimulatedCarrier:
 
     async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
         """Hand segments to the network."""
-        self._submitted += len(batch)
-        return await self._network.submit(batch)
+        results = await self._network.submit(batch)
+        self._counts["submitted"] += len(batch)
+        self._counts["taken"] += sum(isinstance(result, Taken) for result in results)
+        self._counts["refused"] += sum(isinstance(result, Refused) for result in results)
+        return results
 
     def binds(self) -> Sequence[BindState]:
         """Return one connection, which is always there."""
@@ -97,7 +114,8 @@ class SimulatedCarrier:
                 kind="simulated",
                 phase=BindPhase.BOUND,
                 since=self._opened_at,
-                submitted=self._submitted,
+                last_receipt_at=self._last_receipt_at,
+                **self._counts,
             )
         ]
 

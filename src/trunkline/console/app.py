@@ -10,6 +10,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from trunkline.console.carrier_settings import (
+    add_carrier,
+    change_settings,
+    remove_carrier,
+    show_add,
+    show_settings,
+)
+from trunkline.console.carriers import (
+    change_state,
+    send_test_message,
+    show_carrier,
+    show_carriers,
+    show_now,
+    try_connection,
+)
 from trunkline.console.connect import change_number, reveal_token, show_connect
 from trunkline.console.gate import Gate
 from trunkline.console.live import Live
@@ -27,6 +42,8 @@ from trunkline.console.phones import (
     show_shelf,
     show_thread,
 )
+from trunkline.console.routes import add_route, remove_route, show_routes
+from trunkline.console.strays import show_strays
 from trunkline.console.trace import show_message
 from trunkline.console.visit import Handler, Visit, endpoint
 from trunkline.flows.platform import Platform
@@ -93,6 +110,22 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("GET", "/messages", show_log),
         ("GET", "/messages/{sid}", show_message),
         ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
+        ("GET", "/carriers", show_carriers),
+        ("POST", "/carriers", add_carrier),
+        # A carrier may be called `new`.
+        ("GET", "/new-carrier", show_add),
+        ("GET", "/carriers/{name}", show_carrier),
+        ("GET", "/carriers/{name}/now", show_now),
+        ("POST", "/carriers/{name}/state", change_state),
+        ("POST", "/carriers/{name}/probe", try_connection),
+        ("POST", "/carriers/{name}/test", send_test_message),
+        ("GET", "/carriers/{name}/settings", show_settings),
+        ("POST", "/carriers/{name}/settings", change_settings),
+        ("POST", "/carriers/{name}/remove", remove_carrier),
+        ("GET", "/routes", show_routes),
+        ("POST", "/routes", add_route),
+        ("POST", "/routes/{sid}/remove", remove_route),
+        ("GET", "/strays", show_strays),
         ("GET", "/connect", show_connect),
         ("POST", "/connect/token", reveal_token),
         ("POST", "/numbers/{sid}", change_number),

@@ -3,23 +3,32 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from trunkline.carriers.port import BindState, PduSeen
 from trunkline.console.visit import Visit
+from trunkline.domain.carrier import CarrierAccount
+from trunkline.flows.switchboard import Switchboard
 from trunkline.runtime import News
 
 SUBSCRIBERS_MAX = 100  # Each costs a connection and wakes up with every change.
 NEWS_MAX = 50  # A page shows fewer things than that; beyond it looks at everything again.
 GATHER_SECONDS = 0.1  # A burst becomes one event, which costs the page one request.
 HEARTBEAT_SECONDS = 15.0  # Proxies close a stream that is silent for a minute, some for 30 s.
+# What passes between a carrier and us rings no bell: for a page that shows it, we look so often.
+LOOK_SECONDS = 0.5
+ALL_CARRIERS = "*"
+OF_MAIN_ACCOUNT = ("handset", "carrier")  # Topics of things that belong to no other account.
 
 _HEARTBEAT = ": here\n\n"
 _RELOAD = "event: reload\ndata:\n\n"
 Queue = asyncio.Queue[News | None]
+# What a page shows of a carrier, as far as it changes by itself.
+Sight = tuple[CarrierAccount | None, tuple[BindState, ...], tuple[PduSeen, ...]]
 
 
 class Live:
@@ -51,7 +60,7 @@ class Live:
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
         closing = asyncio.create_task(self._closing.wait())
         try:
-            with visit.platform.feed.subscribe() as queue:
+            with visit.platform.feed.subscribe() as queue, _watching(visit, queue):
                 yield _HEARTBEAT
                 while not closing.done():
                     yield await _next_event(visit, queue, closing=closing)
@@ -75,6 +84,44 @@ class _Stream(StreamingResponse):
         """Send events until the listener or the program leaves."""
         with self._live.listener():
             await super().__call__(scope, receive, send)
+
+
+@contextlib.contextmanager
+def _watching(visit: Visit, queue: Queue) -> Iterator[None]:
+    """Meanwhile put news of the carriers that the page asks about into its queue."""
+    wanted = visit.request.query_params.get("carriers", "")
+    if not (wanted and visit.sees_phones):
+        yield
+        return
+    watch = asyncio.create_task(_watch(visit, queue, wanted=wanted))
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+async def _watch(visit: Visit, queue: Queue, *, wanted: str) -> None:
+    switchboard = visit.platform.switchboard
+    before = look(switchboard, wanted)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = look(switchboard, wanted)
+        for name in before.keys() | now.keys():
+            # A page that reads this slowly will look at everything again.
+            if before.get(name) != now.get(name) and queue.qsize() < NEWS_MAX:
+                queue.put_nowait(News("carrier", "", name))
+        before = now
+
+
+def look(switchboard: Switchboard, wanted: str) -> Mapping[str, Sight]:
+    """Return what there is to see of a carrier, or of all."""
+    names = switchboard.accounts.keys() if wanted == ALL_CARRIERS else {wanted}
+    seen: dict[str, Sight] = {}
+    for name in names:
+        carrier = switchboard.live.get(name)
+        binds, pdus = ((), ()) if carrier is None else (carrier.binds(), carrier.pdus()[-1:])
+        seen[name] = (switchboard.accounts.get(name), tuple(binds), tuple(pdus))
+    return seen
 
 
 async def _next_event(visit: Visit, queue: Queue, *, closing: asyncio.Task[Literal[True]]) -> str:
@@ -102,7 +149,8 @@ def render_news(visit: Visit, gathered: list[News | None]) -> str:
         for news in gathered
         if news is not None
         and (
-            news.account_sid == visit.account.sid or (news.topic == "handset" and visit.sees_phones)
+            news.account_sid == visit.account.sid
+            or (news.topic in OF_MAIN_ACCOUNT and visit.sees_phones)
         )
     }
     if None in gathered or len(ours) > NEWS_MAX:

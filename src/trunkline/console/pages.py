@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from trunkline.console.visit import PREFIX, Visit
@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 # A control character changes what stands beside it, or hides; its picture (U+2400 …) does neither.
 # Of the marks for direction only the overrides (U+202D, U+202E) go: they make text read as another.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff]")
+_QUOTED = re.compile(r"`([^`]*)`")
 _PICTURES = 0x2400
 _DELETE, _DELETE_PICTURE = 0x7F, "\u2421"
 _REPLACEMENT = "\ufffd"
@@ -92,6 +93,11 @@ def _exact(at: datetime) -> Markup:
     )
 
 
+def _marked(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(visible(text)))))  # noqa: S704 - escaped before.
+
+
 def _error_code(message: Message) -> str:
     return "" if message.error_code is None else f"{message.error_code} {message.error_message}"
 
@@ -112,6 +118,7 @@ def _environment() -> Environment:
         "price": price,
         "tone": tone,
         "why": _error_code,
+        "marked": _marked,
     }
     return made
 

@@ -13,7 +13,11 @@ from trunkline.flows.platform import Platform
 from trunkline.network.network import Network
 
 FORM_BYTES_MAX = 65_536  # The longest body, every character escaped, takes a quarter of it.
-FORM_FIELDS_MAX = 50  # No form of ours has ten.
+FORM_FIELDS_MAX = 50  # No form of ours has fifteen, but for the settings of a carrier.
+# A carrier has some fifty settings; the longest, a certificate, its key and the issuers', have
+# 32,768 characters, of which escaping makes a fifth more.
+SETTINGS_BYTES_MAX = 131_072
+SETTINGS_FIELDS_MAX = 150
 
 PREFIX = "/console"
 
@@ -37,18 +41,25 @@ class Visit:
         """Whether our script asks, which wants a status and not a page to go to."""
         return "x-console" in self.request.headers
 
-    async def form(self) -> Mapping[str, str]:
+    def require_main_account(self) -> None:
+        """Answer 404 unless the main account looks: carriers and routes belong to it alone."""
+        if not self.sees_phones:
+            raise HTTPException(404, "Carriers and routes belong to the main account.")
+
+    async def form(
+        self, *, bytes_max: int = FORM_BYTES_MAX, fields_max: int = FORM_FIELDS_MAX
+    ) -> Mapping[str, str]:
         """Return the fields of the form; of a repeated name the last one counts."""
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
-            if len(body) > FORM_BYTES_MAX:
+            if len(body) > bytes_max:
                 raise HTTPException(413, "That is more than a form may hold.")
         try:
             fields = parse_qsl(
                 body.decode(errors="replace"),
                 keep_blank_values=True,
-                max_num_fields=FORM_FIELDS_MAX,
+                max_num_fields=fields_max,
             )
         except ValueError as error:
             raise HTTPException(400, "That form has too many fields.") from error

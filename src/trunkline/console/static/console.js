@@ -3,6 +3,7 @@
 import { localise } from "./merge.js";
 import "./live.js";
 import "./phones.js";
+import "./carriers.js";
 
 const COPIED_MS = 1600;
 

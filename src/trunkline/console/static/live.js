@@ -1,7 +1,8 @@
 // Keeps the page as it is on the server: listens to what changes and fetches only that again.
 //
 // A region is an element with an id and data-live="topic …"; data-sid narrows it to one thing,
-// data-source names where its fresh copy is (by default this very page).
+// data-source names where its fresh copy is (by default this very page), and data-paused keeps it as
+// it is. data-watch names a carrier whose traffic the server is to look at for us, or * for all.
 
 import { merge, read } from "./merge.js";
 
@@ -9,6 +10,7 @@ const GATHER_MS = 120; // News come in bursts; one look at the server answers a 
 const QUIET_MS = 700; // The least time between two looks, however busy the server is.
 const RETRY_MS = 4000;
 
+const watched = document.querySelector("[data-watch]")?.dataset.watch;
 const indicator = document.querySelector("[data-live-state]");
 const stale = new Set();
 const listeners = [];
@@ -23,7 +25,7 @@ export function onNews(listener) {
 
 /** Fetch the regions that show this thing again soon; without a sid, all of the topic. */
 export function refresh(topic, sid) {
-  for (const region of document.querySelectorAll("[data-live]")) {
+  for (const region of document.querySelectorAll("[data-live]:not([data-paused])")) {
     const topics = region.dataset.live.split(" ");
     const same = !sid || !region.dataset.sid || region.dataset.sid === sid;
     if (topic === "reload" || (topics.includes(topic) && same)) stale.add(region);
@@ -34,7 +36,7 @@ export function refresh(topic, sid) {
 }
 
 async function look() {
-  const regions = [...stale].filter((region) => region.isConnected);
+  const regions = [...stale].filter((region) => region.isConnected && !("paused" in region.dataset));
   stale.clear();
   const sources = [...new Set(regions.map(source))];
   await Promise.allSettled(
@@ -69,7 +71,7 @@ function hear(topic, sid) {
 }
 
 function open() {
-  stream = new EventSource("/console/events");
+  stream = new EventSource(`/console/events${watched ? `?carriers=${encodeURIComponent(watched)}` : ""}`);
   stream.addEventListener("open", () => {
     tell("on", "Live");
     // Something may have changed since the server made this page, or since the last stream ended.
