@@ -572,7 +572,7 @@ async def test_a_channel_goes_where_a_route_names_it(world: World) -> None:
     one = await world.add("one")
     ours, theirs = f"whatsapp:{world.number}", f"whatsapp:{PHONE}"
     form = {"to": theirs, "From": ours, "body": "x" * 400}
-    answer = await world.send(**form)  # type: ignore[arg-type]
+    answer = await world.send(**form)
     assert (answer.status, answer.json["code"]) == (400, 63007)
     answer = await world.send(to=theirs, From="whatsapp:+15005550999")
     assert (answer.status, answer.json["code"]) == (400, 63007)

@@ -1,6 +1,7 @@
 """The connector to the simulated phone network."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from trunkline.carriers.port import (
@@ -61,9 +62,7 @@ class SimulatedCarrier:
         self._network = network
         self._clock = clock
         self._bell = bell
-        self._opened_at = clock.now()
-        self._counts = {"submitted": 0, "taken": 0, "refused": 0, "receipts": 0, "texts": 0}
-        self._last_receipt_at: datetime | None = None
+        self._bind = BindState(lane=0, kind="simulated", phase=BindPhase.BOUND, since=clock.now())
 
     async def run(self, handle: Handler) -> None:
         """Bring receipts and texts as they fall due, until cancelled; raise what *handle* raises.
@@ -82,11 +81,13 @@ class SimulatedCarrier:
 
         async def counted(happenings: Sequence[Happening]) -> None:
             await handle(happenings)
-            told = sum(isinstance(each, Receipt) for each in happenings)
-            self._counts["receipts"] += told
-            self._counts["texts"] += len(happenings) - told
-            if told:
-                self._last_receipt_at = self._clock.now()
+            told, bind = sum(isinstance(each, Receipt) for each in happenings), self._bind
+            self._bind = replace(
+                bind,
+                receipts=bind.receipts + told,
+                texts=bind.texts + len(happenings) - told,
+                last_receipt_at=self._clock.now() if told else bind.last_receipt_at,
+            )
 
         return await self._network.step(counted)
 
@@ -101,23 +102,18 @@ class SimulatedCarrier:
     async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
         """Hand segments to the network."""
         results = await self._network.submit(batch)
-        self._counts["submitted"] += len(batch)
-        self._counts["taken"] += sum(isinstance(result, Taken) for result in results)
-        self._counts["refused"] += sum(isinstance(result, Refused) for result in results)
+        bind = self._bind
+        self._bind = replace(
+            bind,
+            submitted=bind.submitted + len(batch),
+            taken=bind.taken + sum(isinstance(result, Taken) for result in results),
+            refused=bind.refused + sum(isinstance(result, Refused) for result in results),
+        )
         return results
 
     def binds(self) -> Sequence[BindState]:
         """Return one connection, which is always there."""
-        return [
-            BindState(
-                lane=0,
-                kind="simulated",
-                phase=BindPhase.BOUND,
-                since=self._opened_at,
-                last_receipt_at=self._last_receipt_at,
-                **self._counts,
-            )
-        ]
+        return [self._bind]
 
     def pdus(self) -> Sequence[PduSeen]:
         """Return nothing: no octets pass."""
