@@ -45,6 +45,8 @@ from trunkline.store.records import MEDIA, child_records
 
 # What may have left is submitted again after this: an answer that is only late comes first.
 IN_DOUBT_SECONDS = 5.0
+# It doubles each time: who never answers may deliver every one of them. The last wait is 320 s.
+IN_DOUBT_DOUBLINGS_MAX = 6
 EXPIRED = 30036
 SUSPENDED = 30002
 UNKNOWN = 30008
@@ -276,10 +278,15 @@ def _end(
         fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=UNKNOWN)
         return _End(row=row, trace=trace, fact=fact)
     if in_doubt or waits:
-        seconds = max([r.after_seconds for r in waits], default=IN_DOUBT_SECONDS)
+        again = [_in_doubt_seconds(row)] if in_doubt else []
+        seconds = max([r.after_seconds for r in waits] + again)
         due_at = now + timedelta(seconds=seconds)
         return _End(row=row, trace=trace, due_at=due_at, in_doubt=in_doubt)
     return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, at=now))
+
+
+def _in_doubt_seconds(row: OutboxRow) -> float:
+    return IN_DOUBT_SECONDS * 2.0 ** min(row.attempts, IN_DOUBT_DOUBLINGS_MAX)
 
 
 def _other_route(
