@@ -11,7 +11,7 @@ import multiprocessing
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bench import machine
+from bench.figures import Row, medians, quantiles
 from bench.load import Sent, send_all
 from bench.servers import DELAY_SECONDS, Server, running_ceiling, running_trunkline
 from bench.sink import REPORT, STOP, Tally, serve
@@ -32,8 +33,6 @@ CEILING_FACTOR = 3
 DELIVERED_SECONDS_MAX = 120
 # Never a file system in memory (FHS: it survives a reboot), where a commit would cost nothing.
 DIRECTORY = Path("/var/tmp")
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def measure_ceiling(bench: Bench) -> Row:
     with running_ceiling() as server:
         bench.send(server, range(WARM_UP))
         sent = bench.send(server, range(bench.messages * CEILING_FACTOR))
-    return {"answered_per_second": round(len(sent.sent_at) / sent.seconds)} | _quantiles(
+    return {"answered_per_second": round(len(sent.sent_at) / sent.seconds)} | quantiles(
         "answer_ms", sent.answer_seconds
     )
 
@@ -130,28 +129,14 @@ def _row(sent: Sent, tally: Tally) -> Row:
     waits = [at - sent.answered_at[number] for number, at in delivered.items()]
     return {
         "accepted_per_second": round(count / sent.seconds),
-        **_quantiles("accepted_ms", sent.answer_seconds),
+        **quantiles("accepted_ms", sent.answer_seconds),
         "delivered_per_second": round(len(delivered) / seconds) if delivered else 0,
-        **_quantiles("delivered_ms", waits or [0.0]),
+        **quantiles("delivered_ms", waits or [0.0]),
         "delivered": len(delivered),
         "callbacks": tally.statuses.total(),
         "callbacks_repeated": tally.repeated,
         "callbacks_unknown": tally.unknown,
     }
-
-
-def _quantiles(name: str, seconds: Sequence[float]) -> Row:
-    ordered = sorted(seconds)
-    last = len(ordered) - 1
-    return {
-        f"{name}_p50": round(ordered[round(last * 0.5)] * 1000, 2),
-        f"{name}_p99": round(ordered[round(last * 0.99)] * 1000, 2),
-    }
-
-
-def medians(rows: Sequence[Row]) -> Row:
-    """Return the median of every field."""
-    return {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
 
 
 def measure(bench: Bench, directory: Path, *, rounds: int) -> dict[str, object]:

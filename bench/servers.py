@@ -44,7 +44,7 @@ class Server:
 @contextlib.contextmanager
 def running_ceiling() -> Iterator[Server]:
     """Yield the ceiling."""
-    with _running([sys.executable, "-m", "bench.ceiling"]) as process:
+    with running_program([sys.executable, "-m", "bench.ceiling"]) as process:
         assert process.stdout is not None
         yield Server(
             pid=process.pid,
@@ -65,7 +65,7 @@ def running_trunkline(data_dir: Path) -> Iterator[Server]:
         "delivery-delay-seconds": DELAY_SECONDS,
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
-    with _running([sys.executable, "-m", "trunkline", "up", *options]) as process:
+    with running_program([sys.executable, "-m", "trunkline", "up", *options]) as process:
         assert process.stdout is not None
         if not any(READY in line for line in process.stdout):
             raise RuntimeError("trunkline did not start; what it said stands above")
@@ -80,9 +80,12 @@ def running_trunkline(data_dir: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+def running_program(
+    command: Sequence[str], *, output: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """Yield a program that runs; at the end it is told to stop, and ended if it does not."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("TRUNKLINE_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own) as process:
+    with subprocess.Popen(command, stdout=output, text=True, env=own) as process:
         try:
             yield process
         finally:

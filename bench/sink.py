@@ -1,4 +1,8 @@
-"""The sink: takes status callbacks and notes when each message was reported delivered."""
+"""The sink: takes status callbacks and notes when each message was reported delivered.
+
+A callback is Trunkline's, a form whose URL has the number of the message, or Kannel's, which has
+everything in the URL.
+"""
 
 import asyncio
 import re
@@ -17,19 +21,25 @@ REPORT = "report"
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _NUMBER = re.compile(rb"[?&]n=([0-9]+)")
 _STATUS = re.compile(rb"(?:^|&)MessageStatus=([a-z]+)")
+_SIGNATURE = re.compile(rb"\r\nx-twilio-signature: *[0-9a-z+/]{27}=", re.IGNORECASE)
+# Kannel's %d: taken by the SMSC, and delivered to the phone. Its callbacks have no body.
+_KINDS = {b"8": "sent", b"1": "delivered"}
+_KIND = re.compile(rb"&d=([0-9]+)")
 
 
 @dataclass(slots=True)
 class Tally:
     """What has come in; times are of the monotonic clock that all processes share.
 
-    Unknown are callbacks for messages of no or of an earlier run.
+    Unknown are callbacks for messages of no or of an earlier run, unsigned those without a
+    signature; whether a signature is right is for tests to say.
     """
 
     delivered_at: dict[int, float] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     unknown: int = 0
+    unsigned: int = 0
     cpu_seconds: float = 0.0
 
 
@@ -63,11 +73,13 @@ class _Sink:
 
     def take(self, head: bytes, body: bytes) -> None:
         """Count one callback."""
-        number, status = _NUMBER.search(head.partition(b"\r\n")[0]), _STATUS.search(body)
-        if number is None or status is None or int(number[1]) not in self._expected:
+        line = head.partition(b"\r\n")[0]
+        number, status = _NUMBER.search(line), _status(line, body)
+        if number is None or not status or int(number[1]) not in self._expected:
             self._tally.unknown += 1
             return
-        key = int(number[1]), status[1].decode()
+        self._tally.unsigned += _SIGNATURE.search(head) is None
+        key = int(number[1]), status
         self._tally.statuses[key[1]] += 1
         if key in self._seen:
             self._tally.repeated += 1
@@ -81,6 +93,14 @@ class _Sink:
     def _report(self) -> None:
         self._tally.cpu_seconds = time.process_time() - self._cpu_before
         self._control.send(self._tally)
+
+
+def _status(line: bytes, body: bytes) -> str:
+    if body:
+        status = _STATUS.search(body)
+        return status[1].decode() if status else ""
+    kind = _KIND.search(line)
+    return _KINDS.get(kind[1], kind[1].decode()) if kind else ""
 
 
 class _Protocol(asyncio.Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from trunkline.carriers.port import (
+    Answered,
     BindPhase,
     BindState,
     Handler,
@@ -43,7 +44,9 @@ class ScriptedCarrier:
         """Say what the test says."""
         return self.rooms
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         """Take everything."""
         self.taken.extend(batch)
         return [Taken(f"{s.message_sid}-{s.segment_index}") for s in batch]

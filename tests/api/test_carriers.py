@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from tests.harness import Trunkline
 from trunkline.carriers.port import (
+    Answered,
     BindState,
     Deferred,
     Handler,
@@ -52,6 +53,12 @@ class ScriptedCarrier:
         self.space = 100
         self.changed = changed
         self.gate: asyncio.Event | None = None
+        self.held: set[str] = set()
+        self.freed = asyncio.Event()
+
+    def release(self) -> None:
+        """Answer what was held."""
+        self.freed.set()
 
     async def run(self, handle: Handler) -> None:
         await asyncio.Event().wait()
@@ -59,12 +66,23 @@ class ScriptedCarrier:
     def room(self, lane: int) -> int:
         return 0 if self.down_since else self.space
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         self.seen += batch
         self.batches.append(list(batch))
         if self.gate is not None:
             await self.gate.wait()
-        return [self.answer(submission) for submission in batch]
+        if not self.held:
+            return [self.answer(submission) for submission in batch]
+        results: list[SubmitResult] = []
+        for index, submission in enumerate(batch):
+            if submission.text in self.held:
+                await self.freed.wait()
+            results.append(self.answer(submission))
+            if answered:
+                answered(index, results[-1])
+        return results
 
     def binds(self) -> Sequence[BindState]:
         return ()
@@ -129,6 +147,13 @@ class World(Trunkline):
         """Return the status and the error code of a message."""
         message = await self.message(sid)
         return message["status"], message["error_code"]
+
+    async def until_sent(self, sids: Sequence[str]) -> None:
+        """Let what is under way go on until messages are sent."""
+        with self.app.platform.feed.subscribe() as news:
+            async with asyncio.timeout(5):
+                while {(await self.status(sid))[0] for sid in sids} != {"sent"}:
+                    await news.get()
 
     async def waiting(self) -> int:
         """Return how many messages wait for a carrier."""
@@ -620,3 +645,47 @@ async def test_what_waited_in_an_older_version_goes_on(tmp_path: Path) -> None:
     await again.run_for(5)
     assert await again.status(sid) == ("delivered", None)
     await again.close()
+
+
+async def test_what_is_answered_does_not_wait_for_what_is_not(world: World) -> None:
+    """Its neighbour in the batch has `sent`, and so have the many that came after it."""
+    one = await world.add("one")
+    one.held, one.space = {"slow"}, 0
+    slow = str((await world.send(body="slow")).json["sid"])
+    sids = [str((await world.send(to=f"+1555867{n:04}", body="x")).json["sid"]) for n in range(20)]
+    one.space = 1
+    lane = next(w for w in world.app.workers if w.name == "one/0")
+    while await lane.step():
+        pass
+    await world.until_sent(sids)
+    assert await world.status(slow) == ("sending", None)
+    one.release()
+    await world.app.settle()
+    assert await world.status(slow) == ("sent", None)
+
+
+async def test_a_message_in_doubt_expires_while_its_carrier_is_down(world: World) -> None:
+    """What may have left ends in time, too; what is under way does not end by the clock."""
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    sid = await world.sent(ValidityPeriod=90)
+    one.down_since = world.clock.now()
+    await world.run_for(80)
+    assert await world.status(sid) == ("sending", None)
+    await world.run_for(20)
+    assert await world.status(sid) == ("failed", 30036)
+
+
+async def test_what_is_in_doubt_stays_in_doubt_when_it_is_put_off(world: World) -> None:
+    """The first attempt may have arrived, so no other carrier gets it."""
+    two = await world.add("two", order=200)
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    sid = await world.sent()
+    one.answer = lambda s: Deferred(5, may_fail_over=True)
+    await world.run_for(6)
+    one.answer = lambda s: Taken("at last")
+    await world.run_for(6)
+    assert [s.is_repeat for s in one.seen] == [False, True, True]
+    assert two.seen == []
+    assert await world.status(sid) == ("sent", None)

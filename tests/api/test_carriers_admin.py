@@ -11,6 +11,7 @@ import pytest
 from docs.generate import CARRIER_TYPES
 from tests.harness import NOON, Response, Trunkline
 from trunkline.carriers.port import (
+    Answered,
     BindPhase,
     BindState,
     Deferred,
@@ -76,7 +77,9 @@ class Scripted:
         """Have none."""
         return 0
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         """Take nothing."""
         return [Deferred(60) for _ in batch]
 

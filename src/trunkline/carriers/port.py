@@ -72,6 +72,7 @@ class InDoubt:
 
 
 SubmitResult = Taken | Refused | Deferred | InDoubt
+Answered = Callable[[int, SubmitResult], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +206,14 @@ class Carrier(Protocol):
         The `changed` that a connector was opened with is called when that grows from 0.
         """
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         """Hand over segments in their order; the results are in the order of *batch*.
 
-        Raise only for a bug. More than there is room for waits here, or is Deferred.
+        Call *answered* with the index and the result of a segment as soon as they are known: what
+        is answered need not wait for what is not. Raise only for a bug. More than there is room
+        for waits here, or is Deferred.
         """
 
     def binds(self) -> Sequence[BindState]:

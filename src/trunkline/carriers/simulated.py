@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from trunkline.carriers.port import (
+    Answered,
     BindPhase,
     BindState,
     Handler,
@@ -99,8 +100,10 @@ class SimulatedCarrier:
         """Say that there is always room."""
         return BATCH_MAX
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
-        """Hand segments to the network."""
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
+        """Hand segments to the network, which answers for all of them at once."""
         results = await self._network.submit(batch)
         bind = self._bind
         self._bind = replace(

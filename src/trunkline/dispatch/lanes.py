@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -16,17 +17,24 @@ from trunkline.carriers.port import (
     InDoubt,
     LateTaken,
     Receipt,
+    Submission,
     SubmitResult,
 )
 from trunkline.dispatch.schedule import Schedule
 from trunkline.flows import handover, inbound, receipts
 from trunkline.flows.platform import Platform
 from trunkline.runtime import BATCH_MAX, Bell
-from trunkline.store.outbox import OutboxRow, flows_of, load_due, next_due
+from trunkline.store.outbox import (
+    OutboxRow,
+    flows_of,
+    give_up_answers,
+    load_due,
+    next_due,
+)
 
-# While answers to some batches are awaited others are on their way; the carrier's window is the
-# true limit, this one only bounds what a carrier without a window is given.
-BATCHES_MAX = 8
+# Messages that are handed over and not recorded yet, about 8 MB. The carrier's window is the true
+# limit; this one bounds what a carrier without a window is given, and what a full disk keeps here.
+UNDER_WAY_MAX = 4000
 # Flows that one look asks for: each costs a seek. With more, the others take turns.
 FLOWS_MAX = 500
 # Deferred messages that keep the next ones to the same recipient waiting; past it, and after a
@@ -48,20 +56,26 @@ class Lane:
         self._schedule = Schedule(platform.switchboard.policy(carrier.name).sender_rates)
         self._stepping = asyncio.Lock()
         self._is_closing = False
+        self._is_new = True
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        self._ended: list[handover.Handed] = []
+        self._recording: asyncio.Task[None] | None = None
         self._flows: list[str] = []
         self._turn = ""
         self._resting: list[tuple[datetime, str, OutboxRow]] = []
-        self._unrecorded: list[tuple[handover.Load, Sequence[SubmitResult]]] = []
         self._bugs: list[BaseException] = []
         self._looked_at, self._seconds = platform.clock.now(), 0.0
 
     async def step(self) -> int:
         """Start handing one batch over; return how many messages that were."""
         async with self._stepping:
-            await self._record_again()
+            self._raise_bugs()
             if self._is_closing:
                 return 0
+            if self._is_new:
+                await self._platform.store.write(lambda db: give_up_answers(db, self.name))
+                self._is_new = False
             self._wake_rested()
             return await self._start()
 
@@ -80,8 +94,9 @@ class Lane:
 
     async def settle(self) -> None:
         """Return once everything that was started is recorded, or failed to be."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks or self._recording:
+            tasks = [*self._tasks, *([self._recording] if self._recording else [])]
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Start nothing more, and wait for the answers under way, but not for ever."""
@@ -93,11 +108,14 @@ class Lane:
                 await self.settle()
 
     async def _start(self) -> int:
-        room = min(self._carrier.room(self._index), BATCH_MAX)
-        if room <= 0 or len(self._tasks) >= BATCHES_MAX:
+        if self._carrier.room(self._index) <= 0 or self._under_way >= UNDER_WAY_MAX:
             return 0
         now = self._platform.clock.now()
         await self._look(now)
+        # Asked again: what was handed over last has been put into the carrier's window meanwhile.
+        room = min(self._carrier.room(self._index), BATCH_MAX)
+        if room <= 0:
+            return 0
         rows = self._schedule.take(self._elapsed(now), segments=room)
         if not rows:
             return 0
@@ -108,12 +126,10 @@ class Lane:
             for row in rows:
                 if load is None or row.message_sid not in load.rows:
                     self._schedule.done(row)
-        if load.submissions:
-            task = asyncio.create_task(self._hand_over(load))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        elif load.rows:
-            await self._record(load, [])
+        self._under_way += len(load.rows)
+        task = asyncio.create_task(self._hand_over(load))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return len(rows)
 
     def _elapsed(self, now: datetime) -> float:
@@ -141,35 +157,78 @@ class Lane:
             self._schedule.add(rows)
 
     async def _hand_over(self, load: handover.Load) -> None:
-        submitting = self._carrier.submit(self._index, load.submissions)
+        """Submit a batch; each message is recorded when all of its segments are answered."""
+        answers: dict[str, dict[int, tuple[Submission, SubmitResult]]] = {
+            sid: {} for sid in load.rows
+        }
+        left = Counter(submission.message_sid for submission in load.submissions)
+
+        def answered(index: int, result: SubmitResult) -> None:
+            submission = load.submissions[index]
+            sid = submission.message_sid
+            if index in answers[sid]:
+                return
+            answers[sid][index] = (submission, result)
+            left[sid] -= 1
+            if not left[sid]:
+                self._end(load, sid, answers=answers[sid])
+
+        for sid in load.rows:
+            if not left[sid]:
+                # All of it was taken before, and it only was not written down as finished.
+                self._end(load, sid, answers={})
+        submitting = self._carrier.submit(self._index, load.submissions, answered=answered)
         (results,) = await asyncio.gather(submitting, return_exceptions=True)
         if isinstance(results, BaseException):
             self._bugs.append(results)
             results = [InDoubt("an unexpected error of ours")] * len(load.submissions)
-        (trouble,) = await asyncio.gather(self._record(load, results), return_exceptions=True)
-        if isinstance(trouble, BaseException):
-            # What the carrier answered is known to us alone: it must not be asked again.
-            self._bugs.append(trouble)
-            self._unrecorded.append((load, results))
+        for index, result in enumerate(results):
+            answered(index, result)
         self.bell.ring()
 
-    async def _record(self, load: handover.Load, results: Sequence[SubmitResult]) -> None:
-        postponed = await handover.submitted(self._platform, load, results)
-        for sid, row in load.rows.items():
-            if sid in postponed and len(self._resting) < RESTING_MAX:
-                due_at, waiting = postponed[sid]
-                heapq.heappush(self._resting, (due_at, sid, waiting))
-            else:
-                self._schedule.done(row)
+    def _end(
+        self,
+        load: handover.Load,
+        sid: str,
+        *,
+        answers: Mapping[int, tuple[Submission, SubmitResult]],
+    ) -> None:
+        """Let what was answered be recorded, together with what else is answered meanwhile."""
+        in_order = tuple(answers[index] for index in sorted(answers))
+        self._ended.append(handover.Handed(load.rows[sid], load.messages[sid], in_order))
+        if self._recording is None:
+            self._recording = asyncio.create_task(self._record())
 
-    async def _record_again(self) -> None:
-        """Record what could not be recorded; raise what went wrong, for the log."""
-        if self._bugs:
-            bugs, self._bugs = self._bugs, []
+    async def _record(self) -> None:
+        """Record what was answered. What cannot be stays here: it is known to us alone."""
+        while self._ended and not self._bugs:
+            ended = self._ended[:BATCH_MAX]
+            writing = handover.submitted(self._platform, self._carrier.name, ended)
+            (postponed,) = await asyncio.gather(writing, return_exceptions=True)
+            if isinstance(postponed, BaseException):
+                self._bugs.append(postponed)
+                break
+            del self._ended[: len(ended)]
+            self._under_way -= len(ended)
+            for handed in ended:
+                self._rest(handed.row, postponed.get(handed.row.message_sid))
+        self._recording = None
+        self.bell.ring()
+
+    def _rest(self, row: OutboxRow, postponed: tuple[datetime, OutboxRow] | None) -> None:
+        """Forget a row, or keep it as under way until it is due again."""
+        if postponed is not None and len(self._resting) < RESTING_MAX:
+            heapq.heappush(self._resting, (postponed[0], row.message_sid, postponed[1]))
+        else:
+            self._schedule.done(row)
+
+    def _raise_bugs(self) -> None:
+        """Raise what went wrong, for the log; what could not be recorded is tried again."""
+        bugs, self._bugs = self._bugs, []
+        if self._ended and self._recording is None:
+            self._recording = asyncio.create_task(self._record())
+        if bugs:
             raise BaseExceptionGroup("handing over failed", bugs)
-        while self._unrecorded:
-            await self._record(*self._unrecorded[0])
-            del self._unrecorded[0]
 
     def _wake_rested(self) -> None:
         now = self._platform.clock.now()

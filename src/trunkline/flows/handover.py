@@ -31,6 +31,7 @@ from trunkline.flows.statuses import Observation, advance, announce_changes, eve
 from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
 from trunkline.store.outbox import (
     CarrierRef,
+    Doubt,
     OutboxRow,
     delete_outbox,
     find_outbox,
@@ -78,19 +79,30 @@ async def claim(platform: Platform, carrier: str, rows: Sequence[OutboxRow]) -> 
     return load
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One message that was handed over, with what was answered to each of its segments."""
+
+    row: OutboxRow
+    message: Message
+    answers: tuple[tuple[Submission, SubmitResult], ...]
+
+
 async def submitted(
-    platform: Platform, load: Load, results: Sequence[SubmitResult]
+    platform: Platform, carrier: str, handed: Sequence[Handed]
 ) -> dict[str, tuple[datetime, OutboxRow]]:
-    """Record what the carrier answered to a batch; return what it put off, and until when.
+    """Record what the carrier answered; return what it put off, and until when.
 
     The rows that are returned keep their place: they were due before what came after them.
     """
-    answers: dict[str, list[tuple[Submission, SubmitResult]]] = {sid: [] for sid in load.rows}
-    for submission, result in zip(load.submissions, results, strict=True):
-        answers[submission.message_sid].append((submission, result))
-    ends = [_end(platform, load, sid, answers=mine) for sid, mine in answers.items()]
-    namespace = platform.switchboard.namespace(load.carrier)
-    refs = [_ref(namespace, s, ref=r.carrier_ref) for s, r in _taken(answers)]
+    ends = [_end(platform, carrier, each) for each in handed]
+    namespace = platform.switchboard.namespace(carrier)
+    refs = [
+        _ref(namespace, submission, ref=result.carrier_ref)
+        for each in handed
+        for submission, result in each.answers
+        if isinstance(result, Taken)
+    ]
 
     def work(db: Connection) -> list[Message]:
         return _settle(platform, db, namespace, ends=ends, refs=refs)
@@ -160,7 +172,7 @@ def _claim(
     ]
     staying = {row.message_sid for row in going}
     delete_outbox(db, [r for r in rows if r.message_sid not in staying])
-    mark_in_doubt(db, [row for row in going if not row.in_doubt])
+    mark_in_doubt(db, going)
     taken = refs_of(db, [r.message_sid for r in going if r.attempts or r.in_doubt])
     load = Load(carrier)
     for row in going:
@@ -221,7 +233,7 @@ def _submissions(
             media_sources=tuple(m.source_url for m in media),
             priority=PRIORITY_MAX - int(row.flow[0]),
             tlvs=_tlvs(message),
-            is_repeat=row.in_doubt,
+            is_repeat=bool(row.in_doubt),
             attempts=row.attempts,
         )
         for index, text in enumerate(texts)
@@ -244,45 +256,45 @@ class _End:
     trace: Event
     fact: Observation | None = None
     due_at: datetime | None = None
-    in_doubt: bool = False
+    in_doubt: Doubt = Doubt.NONE
     moved: OutboxRow | None = None
     message: Message | None = None
 
 
-def _end(
-    platform: Platform,
-    load: Load,
-    sid: str,
-    *,
-    answers: Sequence[tuple[Submission, SubmitResult]],
-) -> _End:
-    now, row, message = platform.clock.now(), load.rows[sid], load.messages[sid]
-    trace = event(platform, row, "handed_over", detail=_hand_over(load.carrier, answers))
-    results = [result for _, result in answers]
+def _end(platform: Platform, carrier: str, handed: Handed) -> _End:
+    now, row, message = platform.clock.now(), handed.row, handed.message
+    trace = event(platform, row, "handed_over", detail=_hand_over(carrier, handed.answers))
+    results = [result for _, result in handed.answers]
     refusal = next((r for r in results if isinstance(r, Refused)), None)
     waits = [r for r in results if isinstance(r, Deferred)]
-    in_doubt = any(isinstance(r, InDoubt) for r in results)
-    # Nothing is with this carrier: not now, and not from a time before.
-    is_free = len(waits) + sum(isinstance(r, Refused) for r in results) == len(results)
-    is_free = is_free and not row.in_doubt and len(results) == message.num_segments
-    may_move = is_free and (refusal or waits[0]).may_fail_over if (refusal or waits) else False
-    route = _other_route(platform, row, message, carrier=load.carrier) if may_move else None
+    is_lost = any(isinstance(r, InDoubt) for r in results)
+    route = None
+    if _may_move(handed, refusal=refusal, waits=waits):
+        route = _other_route(platform, row, message, carrier=carrier)
     if route is not None:
         target = routed(message, route)
-        moved = replace(outbox_row(platform, target), tried=(*row.tried, load.carrier))
+        moved = replace(outbox_row(platform, target), tried=(*row.tried, carrier))
         return _End(row=row, trace=trace, moved=moved, message=target)
     if refusal is not None:
         fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=refusal.error_code)
         return _End(row=row, trace=trace, fact=fact)
-    if in_doubt and platform.switchboard.policy(load.carrier).in_doubt is InDoubtRule.FAIL:
+    if is_lost and platform.switchboard.policy(carrier).in_doubt is InDoubtRule.FAIL:
         fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=UNKNOWN)
         return _End(row=row, trace=trace, fact=fact)
-    if in_doubt or waits:
-        again = [_in_doubt_seconds(row)] if in_doubt else []
+    if is_lost or waits:
+        again = [_in_doubt_seconds(row)] if is_lost else []
         seconds = max([r.after_seconds for r in waits] + again)
-        due_at = now + timedelta(seconds=seconds)
-        return _End(row=row, trace=trace, due_at=due_at, in_doubt=in_doubt)
+        # What was in doubt before is so still: this time nothing was taken, last time perhaps.
+        doubt = Doubt.WAITING if is_lost or row.in_doubt else Doubt.NONE
+        return _End(row=row, trace=trace, due_at=now + timedelta(seconds=seconds), in_doubt=doubt)
     return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, at=now))
+
+
+def _may_move(handed: Handed, *, refusal: Refused | None, waits: Sequence[Deferred]) -> bool:
+    """Tell whether another carrier may be asked: nothing is with this one, and it said so."""
+    said: list[Refused | Deferred] = [*([refusal] if refusal else []), *waits]
+    is_free = len(said) > 0 and len(said) >= len(handed.answers) == handed.message.num_segments
+    return is_free and not handed.row.in_doubt and said[0].may_fail_over
 
 
 def _in_doubt_seconds(row: OutboxRow) -> float:
@@ -297,12 +309,6 @@ def _other_route(
     switchboard = platform.switchboard
     avoid = {carrier, *row.tried, *switchboard.down(platform.clock.now())}
     return switchboard.table.choose(ask_of(message), avoid=avoid)
-
-
-def _taken(
-    answers: Mapping[str, Sequence[tuple[Submission, SubmitResult]]],
-) -> list[tuple[Submission, Taken]]:
-    return [(s, r) for mine in answers.values() for s, r in mine if isinstance(r, Taken)]
 
 
 def _hand_over(
@@ -350,9 +356,7 @@ def _settle(
     delete_outbox(db, [end.row for end in ends if end.fact])
     move_outbox(db, [(end.row, end.moved) for end in ends if end.moved])
     reroute_messages(db, [end.message for end in ends if end.message])
-    waiting = [(end.row, end.due_at, end.in_doubt) for end in ends if end.due_at]
-    postpone_outbox(db, [(row, at) for row, at, doubt in waiting if not doubt])
-    postpone_outbox(db, [(row, at) for row, at, doubt in waiting if doubt], in_doubt=True)
+    postpone_outbox(db, [(end.row, end.due_at, end.in_doubt) for end in ends if end.due_at])
     changed = advance(platform, db, [end.fact for end in ends if end.fact])
     return changed + match_strays(platform, db, carrier, refs=refs)
 
@@ -404,8 +408,12 @@ def _redirect(
     reason: str,
 ) -> tuple[list[str], list[Message]]:
     there = find_outbox(db, [row.message_sid for row in rows])
-    # What is in doubt in a lane at work is that lane's: its answer may come any moment.
-    own = [r for r in there.values() if not (r.in_doubt and platform.switchboard.is_owned(r.lane))]
+    # What is under way in a lane at work is that lane's: its answer may come any moment.
+    own = [
+        row
+        for row in there.values()
+        if row.in_doubt is not Doubt.UNDER_WAY or not platform.switchboard.is_owned(row.lane)
+    ]
     facts = [fact for row in own if (fact := _hopeless(platform, row, now))]
     changed = advance(platform, db, facts)
     over = {fact.message_sid for fact in facts}
@@ -452,7 +460,8 @@ def _new_way(
         lane = switchboard.lane(carrier, message.sender)
         return (message, replace(row, lane=lane)) if lane != row.lane else None
     avoid = down | {carrier} | set(row.tried)
-    bound = VIA in message.options
+    # What may be with a carrier waits for it to come back, unless it never will.
+    bound = VIA in message.options or (row.in_doubt and switchboard.is_usable(carrier))
     route = None if bound else switchboard.table.choose(ask_of(message), avoid=avoid)
     if route is None:
         return None

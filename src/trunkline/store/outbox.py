@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
@@ -13,9 +14,17 @@ from trunkline.store.rows import rows_of, values_of
 from trunkline.store.tables import carrier_refs, outbox
 
 
+class Doubt(IntEnum):
+    """Whether the bytes of a message may have left: with its answer still to come, or given up."""
+
+    NONE = 0
+    UNDER_WAY = 1
+    WAITING = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A message that waits in a lane. in_doubt: its bytes may have left before a crash.
+    """A message that waits in a lane.
 
     flow takes turns with other flows of the lane: the priority, 0 for the most urgent, and a
     digest of account and sender. tried names the carriers that would not have it.
@@ -31,7 +40,7 @@ class OutboxRow:
     tried: tuple[str, ...] = ()
     due_at: datetime
     expires_at: datetime
-    in_doubt: bool = False
+    in_doubt: Doubt = Doubt.NONE
     attempts: int = 0
 
 
@@ -130,10 +139,10 @@ def next_due(db: Connection, lane: str, now: datetime, *, flows: Iterable[str]) 
 
 
 def load_expired(db: Connection, now: datetime, *, limit: int) -> list[OutboxRow]:
-    """Return rows of any lane whose time ran out and that did not leave."""
+    """Return rows of any lane whose time ran out, but for those whose answers may still come."""
     query = (
         select(*COLUMNS)
-        .where(outbox.c.expires_at <= now, outbox.c.in_doubt == 0)
+        .where(outbox.c.expires_at <= now, outbox.c.in_doubt != int(Doubt.UNDER_WAY))
         .order_by(outbox.c.expires_at)
         .limit(limit)
     )
@@ -175,7 +184,13 @@ def mark_in_doubt(db: Connection, rows: Iterable[OutboxRow]) -> None:
     """Write down that the bytes of these rows are about to leave."""
     keys = _keys(rows)
     if keys:
-        db.execute(update(outbox).where(_HERE).values(in_doubt=1), keys)
+        db.execute(update(outbox).where(_HERE).values(in_doubt=int(Doubt.UNDER_WAY)), keys)
+
+
+def give_up_answers(db: Connection, lane: str) -> None:
+    """Note that no answer is awaited in a lane: whoever awaited one is gone."""
+    here = (outbox.c.lane == lane) & (outbox.c.in_doubt == int(Doubt.UNDER_WAY))
+    db.execute(update(outbox).where(here).values(in_doubt=int(Doubt.WAITING)))
 
 
 def delete_outbox(db: Connection, rows: Iterable[OutboxRow]) -> None:
@@ -185,15 +200,16 @@ def delete_outbox(db: Connection, rows: Iterable[OutboxRow]) -> None:
         db.execute(delete(outbox).where(_HERE), keys)
 
 
-def postpone_outbox(
-    db: Connection, rows: Iterable[tuple[OutboxRow, datetime]], *, in_doubt: bool = False
-) -> None:
-    """Let rows wait; in doubt is what may have left and was not answered."""
-    values = [{"b_lane": r.lane, "b_sid": r.message_sid, "b_due": at} for r, at in rows]
+def postpone_outbox(db: Connection, rows: Iterable[tuple[OutboxRow, datetime, Doubt]]) -> None:
+    """Let rows wait until a time, with what is to be thought of their last attempt."""
+    values = [
+        {"b_lane": row.lane, "b_sid": row.message_sid, "b_due": at, "b_doubt": int(doubt)}
+        for row, at, doubt in rows
+    ]
     if values:
         change = {
             "due_at": bindparam("b_due"),
-            "in_doubt": int(in_doubt),
+            "in_doubt": bindparam("b_doubt"),
             "attempts": outbox.c.attempts + 1,
         }
         db.execute(update(outbox).where(_HERE).values(**change), values)
@@ -272,12 +288,15 @@ def _keys(rows: Iterable[OutboxRow]) -> list[dict[str, Any]]:
 
 def _row(values: Any) -> OutboxRow:
     tried = tuple(filter(None, values["tried"].split(",")))
-    return OutboxRow(**{**values, "in_doubt": bool(values["in_doubt"]), "tried": tried})
+    return OutboxRow(**{**values, "in_doubt": Doubt(values["in_doubt"]), "tried": tried})
 
 
 def _values(row: OutboxRow) -> dict[str, Any]:
-    own = {"position": position_of(row.message_sid), "tried": ",".join(row.tried)}
-    return values_of(row) | own
+    return values_of(row) | {
+        "position": position_of(row.message_sid),
+        "tried": ",".join(row.tried),
+        "in_doubt": int(row.in_doubt),
+    }
 
 
 def _ref(values: Any) -> CarrierRef:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from trunkline.carriers.port import (
+    Answered,
     BindState,
     Handler,
     PduSeen,
@@ -133,9 +134,11 @@ class SmppCarrier:
         """Say how many segments are welcome on a lane now."""
         return self._senders[lane].room()
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         """Hand over segments in their order; the results are in the order of *batch*."""
-        return await self._senders[lane].submit(batch)
+        return await self._senders[lane].submit(batch, answered=answered)
 
     def binds(self) -> Sequence[BindState]:
         """Return the state of every connection."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from trunkline.carriers.port import (
+    Answered,
     Deferred,
     Happening,
     InDoubt,
@@ -76,15 +77,17 @@ class Tries:
 class _Batch:
     """The results of one submit; `done` when all are there."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, answered: Answered | None) -> None:
         self.results: list[SubmitResult] = [InDoubt()] * size
-        self.carried: list[Receipt] = []
+        self._answered = answered
         self._left = size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settle(self, indexes: Sequence[int], results: Sequence[SubmitResult]) -> None:
         for index, result in zip(indexes, results, strict=True):
             self.results[index] = result
+            if self._answered:
+                self._answered(index, result)
         self._left -= len(indexes)
         if not self._left and not self.done.done():
             self.done.set_result(None)
@@ -129,6 +132,7 @@ class Sender:
         self._timer: asyncio.TimerHandle | None = None
         self._throttles_in_a_row = 0
         self._had_room = False
+        self._settling: set[asyncio.Task[None]] = set()
         self.counts = Counts()
 
     @property
@@ -173,9 +177,11 @@ class Sender:
         free = min(most - used, queue_max - len(self._queue))
         return free if 2 * free >= queue_max else 0
 
-    async def submit(self, batch: Sequence[Submission]) -> list[SubmitResult]:
-        """Send segments in their order and return what became of each."""
-        gathered = _Batch(len(batch))
+    async def submit(
+        self, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> list[SubmitResult]:
+        """Send segments in their order and return what became of each, which *answered* is told."""
+        gathered = _Batch(len(batch), answered)
         if not batch:
             return []
         for job in self._jobs(batch, gathered):
@@ -186,9 +192,6 @@ class Sender:
         except asyncio.CancelledError:
             self._queue = deque(job for job in self._queue if job.batch is not gathered)
             raise
-        if gathered.carried:
-            # Before the caller records the references: these wait for them on disk.
-            await self._desk.tell(gathered.carried)
         return gathered.results
 
     def pump(self) -> None:
@@ -217,7 +220,22 @@ class Sender:
         refs = self._refs(job.parcel, pdu)
         for submission in job.parcel.submissions:
             self._tries.forget(submission)
-        job.batch.carried += self._carried(refs)
+        carried = self._carried(refs)
+        if carried:
+            task = asyncio.create_task(self._settle_after(carried, job, refs=refs))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+        else:
+            job.batch.settle(job.indexes, [Taken(ref) for ref in refs])
+
+    async def _settle_after(
+        self, carried: Sequence[Receipt], job: _Job, *, refs: Sequence[str]
+    ) -> None:
+        """Record what goes with an answer, then tell it.
+
+        Before the caller records the references: these receipts wait for them on disk.
+        """
+        await self._desk.tell(carried)
         job.batch.settle(job.indexes, [Taken(ref) for ref in refs])
 
     def late(self, number: int, pdu: Pdu, *, command_status: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from trunkline.carriers.port import (
+    Answered,
     BindState,
     Handler,
     Happening,
@@ -152,12 +153,22 @@ class TwilioCarrier:
             return 0
         return self._gate.room()
 
-    async def submit(self, lane: int, batch: Sequence[Submission]) -> Sequence[SubmitResult]:
+    async def submit(
+        self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
+    ) -> Sequence[SubmitResult]:
         """Hand over messages side by side; those to one recipient in their order."""
         assert 0 <= lane < self._lanes
-        answers = await asyncio.gather(*(self._submit(message) for message in gather(batch)))
-        found = {key: result for answer in answers for key, result in answer.items()}
-        return [found[s.message_sid, s.segment_index] for s in batch]
+        places = {(s.message_sid, s.segment_index): index for index, s in enumerate(batch)}
+        results: dict[int, SubmitResult] = {}
+
+        async def hand_over(message: Outgoing) -> None:
+            for key, result in (await self._submit(message)).items():
+                results[places[key]] = result
+                if answered:
+                    answered(places[key], result)
+
+        await asyncio.gather(*(hand_over(message) for message in gather(batch)))
+        return [results[index] for index in range(len(batch))]
 
     def binds(self) -> Sequence[BindState]:
         """Return how the account as a whole is doing: there are no connections that matter."""
