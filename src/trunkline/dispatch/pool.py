@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from trunkline.dispatch.hosts import Hosts, Pace
-from trunkline.runtime import BATCH_MAX, Bell, Clock
+from trunkline.runtime import Bell, Clock
 
+NEW_ROWS_MAX = 200  # What one host that answers quickly may have waiting; more is read in vain.
 LOOK_SECONDS = 5  # However clocks jump and bells fail, the database is looked at after this.
 
 Row = TypeVar("Row")
@@ -92,7 +93,7 @@ class Pool(Generic[Row]):
         supplied = self._hosts.supplied()
         self._cut = set(supplied)
         # What is known already is found again, so as many more are asked for.
-        limit = BATCH_MAX + len(self._known)
+        limit = NEW_ROWS_MAX + len(self._known)
         # What ends while we read is still in what we read.
         self._ended_meanwhile.clear()
         rows, self._next_at = await self._source.load(now, supplied, limit=limit)
