@@ -170,3 +170,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trunkline.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StartupError, match="cannot be used"):
         open_store(tmp_path)
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    """Whoever writes too late gets an error, and does not wait for ever."""
+    store = SqliteStore(tmp_path / "closed.db")
+    upgrade(store.engine)
+    store.start()
+    await store.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError):
+            await store.write(lambda db: None)

@@ -98,10 +98,13 @@ class SqliteStore:
         self._writing = None
 
     async def _attempt(self, works: Sequence[Work]) -> list[Any] | BaseException:
-        loop = asyncio.get_running_loop()
-        commit = loop.run_in_executor(self._writer, self._commit, works)
-        outcomes = await asyncio.gather(commit, return_exceptions=True)
+        outcomes = await asyncio.gather(self._run(works), return_exceptions=True)
         return outcomes[0]
+
+    async def _run(self, works: Sequence[Work]) -> list[Any]:
+        # A closed writer raises here at once; whoever waits for its work is told of it, too.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, self._commit, works)
 
     def _commit(self, works: Sequence[Work]) -> list[Any]:
         assert self._connection is not None, "the store has not been started"
