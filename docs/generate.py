@@ -34,6 +34,14 @@ What can be set of a carrier account, with `--set` of `trunkline carriers add` a
 `trunkline carriers set`, with `Set` of the admin API, or in the console. An empty value means the
 default. Secrets are sealed before they are stored, and are never shown again.
 
+```sh
+trunkline carriers set my-carrier window=50 messages_per_second=100  # connects anew
+trunkline carriers set my-carrier messages_per_second=               # the default again
+trunkline carriers set my-carrier tls=yes tls_ca=@ca.pem             # from a file
+trunkline carriers set my-carrier password                           # asks for it
+trunkline carriers types smpp                                        # this page, in a terminal
+```
+
 """
 
 CARRIER_TYPES: Mapping[str, tuple[str, tuple[Setting, ...]]] = {

@@ -80,6 +80,7 @@ def test_connections_are_shown(call: Call) -> None:
     shown = said(call("carriers", "show", "beta"))
     assert "simulated" in shown.partition("Connections\n")[2]
     assert "bound" in shown.partition("Connections\n")[2]
+    assert "Submitted" in shown.partition("Traffic\n")[2]
 
 
 def test_settings_come_from_the_line_a_file_or_a_prompt(call: Call, tmp_path: Path) -> None:
@@ -102,14 +103,18 @@ def test_settings_come_from_the_line_a_file_or_a_prompt(call: Call, tmp_path: Pa
     [
         (("add", "x", "--type", "pigeon"), "`Type`", 1),
         (("add", "x/y", "--type", "simulated"), "`Name`", 1),
-        (("add", "x", "--type", "simulated", "--set", "colour=red"), "`colour`", 1),
+        (("add", "x", "--type", "simulated", "--set", "colour=red"), "no setting colour", 1),
+        (("add", "x", "--type", "simulated", "--set", "lane=2"), "is it lanes?", 1),
+        (("add", "x", "--type", "simulated", "--set", "lanes"), "write lanes=VALUE", 2),
+        (("set", "simulated", "in_daubt=fail"), "is it in_doubt?", 1),
         (("add", "x", "--type", "simulated", "--set", "lanes=x"), "`lanes`", 1),
         (("add", "x", "--type", "simulated", "--set", "lanes=@nowhere"), "cannot be read", 2),
         (("add", "x", "--type", "simulated", "--set", "=1"), "NAME=VALUE", 2),
         (("add", "simulated", "--type", "simulated"), "already", 1),
-        (("remove", "simulated"), "routes lead to", 1),
-        (("show", "nobody"), "was not found", 1),
-        (("test", "nobody"), "was not found", 1),
+        (("remove", "simulated"), "or remove them too with --force", 1),
+        (("show", "nobody"), "There is no carrier nobody", 1),
+        (("test", "nobody"), "There is no carrier nobody", 1),
+        (("set", "nobody", "lanes=2"), "There is no carrier nobody", 1),
         (("set", "simulated"), "Nothing is to be set", 2),
         (("types", "pigeon"), "There is no type pigeon", 1),
     ],
@@ -135,7 +140,7 @@ def test_a_connection_and_a_message_are_tried(call: Call, server: Server) -> Non
     )
     assert said(call("carriers", "enable", "delta")) == "The carrier delta is enabled.\n"
     wait_until(lambda: call("carriers", "test", "delta").exit_code == 0)
-    assert said(call("carriers", "test", "delta")).startswith("delta answers: ")
+    assert said(call("carriers", "test", "delta")).startswith("delta works: ")
     sent = said(call("carriers", "test", "delta", "--to", LONDON))
     assert "trunkline trace SM" in sent
     wait_until(lambda: server.bodies(LONDON))
@@ -182,7 +187,7 @@ def test_a_route_is_added_explained_changed_and_removed(call: Call, server: Serv
     changed = said(call("routes", "set", sid, "--prefix", "", "--country", "fr"))
     assert changed == f"{sid} leads to epsilon: country FR.\n"
     assert document(call("routes", *question, "--json"))["carrier"] == "simulated"
-    assert "routes lead to" in call("carriers", "remove", "epsilon").stderr
+    assert f"Routes lead to epsilon: {sid}." in call("carriers", "remove", "epsilon").stderr
     said(call("carriers", "remove", "epsilon", "--force"))
     assert call("routes", "remove", sid).exit_code == 1
 
@@ -191,7 +196,19 @@ def test_a_route_is_removed(call: Call) -> None:
     """Once."""
     route = document(call("routes", "add", "--carrier", "simulated", "--order", "7", "--json"))
     assert said(call("routes", "remove", route["sid"])) == f"{route['sid']} is gone.\n"
-    assert "was not found" in call("routes", "remove", route["sid"]).stderr
+    assert "There is no route" in call("routes", "remove", route["sid"]).stderr
+
+
+def test_a_route_like_another_says_so(call: Call) -> None:
+    """To the same carrier it is for nothing; to another it shares."""
+    add(call, "zeta")
+    route = ("routes", "add", "--prefix", "+4930", "--carrier")
+    first = said(call(*route, "simulated")).split()[0]
+    again = said(call(*route, "simulated")).splitlines()[1]
+    assert again.startswith(f"{first} does so already; ")
+    shared = said(call(*route, "zeta")).splitlines()[1:]
+    assert f"It shares these messages, by weight, with {first}, which leads to simulated." in shared
+    assert len(said(call(*route, "zeta", "--order", "7")).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -223,4 +240,4 @@ def test_a_number_of_ones_own_comes_and_goes(call: Call, server: Server) -> None
     wait_until(lambda: "from a short code" in server.bodies())
     assert "21422" in call("numbers", "add", "12345").stderr
     assert said(call("numbers", "remove", "12345")) == "12345 is nobody's number now.\n"
-    assert "was not found" in call("numbers", "remove", "12345").stderr
+    assert "There is no number 12345" in call("numbers", "remove", "12345").stderr

@@ -292,15 +292,44 @@ def test_harmless_text_is_shown_as_it_is() -> None:
     assert visible("\ud800\x7f\t\u2028") == r"\ud800\x7f␉\u2028"
 
 
-def test_a_long_body_is_neither_cut_nor_folded_in_a_pipe(
+def test_a_long_body_is_short_in_the_table_and_whole_in_json(
     platform: Platform, call: Callable[..., Result]
 ) -> None:
-    """One message is one line wherever a program reads."""
+    """One message is one line, which does not end in blanks."""
     body = "x y" * 500
-    platform.answer(
-        f"GET {MESSAGES}?PageSize=20", {"messages": [message(body=body)], "next_page_uri": None}
-    )
-    assert any(SID in line and body in line for line in call("messages").stdout.splitlines())
+    document = {"messages": [message(body=body)], "next_page_uri": None}
+    platform.answer(f"GET {MESSAGES}?PageSize=20", document)
+    (line,) = [line for line in call("messages").stdout.splitlines() if SID in line]
+    shown = line.rpartition("   ")[2]
+    assert (len(shown), shown[:-1] in body, shown[-1]) == (50, True, "…")
+    assert json.loads(call("messages", "--json").stdout)[0]["body"] == body
+
+
+def test_lines_of_a_table_do_not_end_in_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would wrap on a terminal that is narrower than the table."""
+    rows = [{"sid": SID, "body": "Hi"}, {"sid": SID, "body": "a longer one"}]
+    print_table({"SID": "sid", "Body": "body"}, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [f"{SID}   Hi", f"{SID}   a longer one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "args", "text"),
+    [
+        ("GET /trunkline/v1/carriers/a%2Fb", ("carriers", "show", "a/b"), "carrier a/b"),
+        ("POST /trunkline/v1/routes/RX1", ("routes", "set", "RX1", "--order", "1"), "route RX1"),
+        ("POST /trunkline/v1/smpp-credentials/me", ("smpp", "set", "me", "--disable"), "client me"),
+        (f"GET /trunkline/v1/messages/{SID}/trace", ("trace", SID), f"message {SID}"),
+    ],
+)
+def test_what_is_not_there_says_where_to_look(
+    platform: Platform, call: Callable[..., Result], path: str, args: tuple[str, ...], text: str
+) -> None:
+    """By the name that was given, and with the command that lists the names."""
+    platform.answer(path, {"code": 20404, "message": "gone", "status": 404}, status=404)
+    error = call(*args).stderr
+    assert f"{text}; see `trunkline " in error
+    assert error.endswith("` (error 20404)\n")
 
 
 def test_a_narrow_terminal_breaks_no_sid(

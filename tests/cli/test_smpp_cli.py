@@ -77,6 +77,17 @@ def test_mistakes_are_told_in_a_sentence(call: Call) -> None:
         assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [(("set", "acme"), "Nothing is to be changed"), (("add", "x", "--password", ""), "at least")],
+)
+def test_what_says_nothing_is_not_understood(call: Call, args: tuple[str, ...], text: str) -> None:
+    """Rather than done as if it had been said."""
+    result = call(*args)
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
 def test_the_simulator_is_ready_to_be_used(server: Server) -> None:
     """A text, its receipt, and the phone's answer, without any preparation."""
 

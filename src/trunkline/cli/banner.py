@@ -25,7 +25,7 @@ def banner(facts: StartedFacts) -> Text:
         text.append(f"  {name:<9}").append(url, style="cyan").append(f"  {purpose}\n", style="dim")
     for address in facts.smpp:
         text.append(f"  {'SMPP':<9}").append(address, style="cyan")
-        text.append("  what SMPP clients bind to\n", style="dim")
+        text.append("  what SMPP clients bind to; who may: trunkline smpp list\n", style="dim")
     text.append("\n").append_text(_first_steps(facts) if facts.is_first_start else _reminder(facts))
     if facts.upstream:
         text.append_text(_upstream(facts.upstream))

@@ -1,6 +1,8 @@
 """`trunkline carriers`: the accounts with carriers, from the command line."""
 
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -9,10 +11,11 @@ import click
 
 from trunkline.cli import options
 from trunkline.cli.client import Document, Platform, rows
-from trunkline.cli.show import cell, print_facts, print_json, print_table
+from trunkline.cli.show import brief, cell, moment, print_facts, print_json, print_table
 from trunkline.domain.carrier import SETTING_LENGTH_MAX, CarrierState
 
 PATH = "/trunkline/v1/carriers"
+ROUTES_PATH = "/trunkline/v1/routes"
 # A certificate in a table would push everything else off the screen.
 VALUE_SHOWN_MAX = 60
 
@@ -35,6 +38,11 @@ BINDS = {
     "Since": "since",
     "Peer": "peer",
     "Window": "window",
+    "Reason": "last_error",
+}
+TRAFFIC = {
+    "Lane": "lane",
+    "Kind": "kind",
     "Submitted": "submitted",
     "Taken": "taken",
     "Refused": "refused",
@@ -42,8 +50,8 @@ BINDS = {
     "In doubt": "in_doubt",
     "Receipts": "receipts",
     "Texts": "texts",
-    "Reason": "last_error",
 }
+TIMES = ("since", "down_since", "created_at", "updated_at")
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -62,10 +70,20 @@ def _setting(text: str) -> str:
     if not name:
         raise click.BadParameter("a setting is written NAME=VALUE.")
     if not equals:
-        value = click.prompt(name, hide_input=True, err=True)
+        value = _asked(name)
     elif value.startswith("@"):
         value = _content(value[1:])
     return f"{name}={value}"
+
+
+def _asked(name: str) -> str:
+    """Return a value from a person, unseen, or else from the next line of a pipe."""
+    if sys.stdin.isatty():
+        return str(click.prompt(f"{name} (not shown)", hide_input=True, err=True))
+    line = sys.stdin.readline()
+    if not line:
+        raise click.BadParameter(f"{name} has no value; write {name}=VALUE.")
+    return line.rstrip("\r\n")
 
 
 def _content(name: str) -> str:
@@ -110,8 +128,12 @@ def add(*, name: str, kind: str, more: tuple[str, ...], disabled: bool, as_json:
     the shell's history. `trunkline carriers types` tells what can be set.
     """
     state = CarrierState.DISABLED if disabled else CarrierState.ENABLED
+    platform = Platform(options.credentials())
+    for each in _types(platform):
+        if each.get("type") == kind:
+            _check(more, each)
     form = [("Name", name), ("Type", kind), ("State", state), *_pairs(more)]
-    carrier = Platform(options.credentials()).post(PATH, form)
+    carrier = platform.post(PATH, form)
     if as_json:
         print_json(carrier)
         return
@@ -130,7 +152,7 @@ def list_(*, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found:
-        print_table(CARRIERS, found)
+        print_table(CARRIERS, [_timed(carrier) for carrier in found])
     else:
         click.echo("No carriers.")
 
@@ -145,12 +167,15 @@ def show(*, name: str, as_json: bool) -> None:
     if as_json:
         print_json(carrier)
         return
-    print_facts({fact: carrier[fact] for fact in FACTS if carrier.get(fact) is not None})
+    timed = _timed(carrier)
+    print_facts({fact: timed[fact] for fact in FACTS if carrier.get(fact) is not None})
     click.echo("\nSettings")
     print_table(SETTINGS, [_shown(setting) for setting in rows(carrier, "settings")])
     if binds := rows(carrier, "binds"):
         click.echo("\nConnections")
-        print_table(BINDS, [{**bind, "window": _window(bind)} for bind in binds])
+        print_table(BINDS, [{**_timed(bind), "window": _window(bind)} for bind in binds])
+        click.echo("\nTraffic")
+        print_table(TRAFFIC, binds)
 
 
 @carriers.command("set")
@@ -168,7 +193,9 @@ def set_(*, name: str, settings: tuple[str, ...], more: tuple[str, ...]) -> None
     changes = (*settings, *more)
     if not changes:
         raise click.UsageError("Nothing is to be set: name a setting as NAME=VALUE.")
-    Platform(options.credentials()).post(_path(name), _pairs(changes))
+    platform = Platform(options.credentials())
+    _check(changes, platform.fetch(_path(name)))
+    platform.post(_path(name), _pairs(changes))
     names = ", ".join(setting.partition("=")[0] for setting in changes)
     click.echo(f"{cell(name)} has new settings: {cell(names)}.")
 
@@ -190,7 +217,7 @@ def test(*, name: str, to: str | None, sender: str | None, as_json: bool) -> Non
         click.echo(f"{sid} is on its way; see what becomes of it: trunkline trace {sid}")
     elif answer.get("is_good"):
         took = f"{answer.get('milliseconds', 0):.0f} ms"
-        click.echo(f"{cell(name)} answers: {cell(answer.get('detail'))} ({took}).")
+        click.echo(f"{cell(name)} works: {cell(answer.get('detail'))} ({took}).")
     if not to and not answer.get("is_good"):
         raise click.ClickException(f"{cell(name)} cannot be used: {cell(answer.get('detail'))}.")
 
@@ -225,7 +252,10 @@ def disable(*, name: str) -> None:
 @options.data_dir_option
 def remove(*, name: str, force: bool) -> None:
     """Forget a carrier and its settings."""
-    Platform(options.credentials()).delete(_path(name, "?Force=true" if force else ""))
+    platform = Platform(options.credentials())
+    if not force:
+        _check_unused(platform, name)
+    platform.delete(_path(name, "?Force=true" if force else ""))
     click.echo(f"The carrier {cell(name)} is gone.")
 
 
@@ -235,9 +265,7 @@ def remove(*, name: str, force: bool) -> None:
 @options.json_option
 def types(*, kind: str | None, as_json: bool) -> None:
     """Tell what can be set of a type of carrier, or of every type."""
-    everything = rows(
-        Platform(options.credentials()).fetch("/trunkline/v1/carrier-types"), "carrier_types"
-    )
+    everything = _types(Platform(options.credentials()))
     found = [each for each in everything if kind in (None, each.get("type"))]
     if not found:
         names = ", ".join(cell(each.get("type")) for each in everything)
@@ -251,6 +279,39 @@ def types(*, kind: str | None, as_json: bool) -> None:
         print_table(TYPE_SETTINGS, [{**row, "details": _details(row)} for row in settings])
 
 
+def _types(platform: Platform) -> list[Document]:
+    return rows(platform.fetch("/trunkline/v1/carrier-types"), "carrier_types")
+
+
+def _check(settings: Iterable[str], described: Document) -> None:
+    """End the command at a setting that a carrier or a type does not have."""
+    known = [str(row.get("name")) for row in rows(described, "settings")]
+    for setting in settings:
+        name = setting.partition("=")[0]
+        if name not in known:
+            kind = cell(described.get("type"))
+            raise click.ClickException(
+                f"There is no setting {cell(name)} of {kind}; {_instead(name, known)}"
+                f"`trunkline carriers types {kind}` tells them all."
+            )
+
+
+def _instead(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"is it {close[0]}? " if close else ""
+
+
+def _check_unused(platform: Platform, name: str) -> None:
+    """End the command while routes lead to a carrier."""
+    found = rows(platform.fetch(ROUTES_PATH), "routes")
+    sids = [cell(route.get("sid")) for route in found if route.get("carrier") == name]
+    if sids:
+        raise click.ClickException(
+            f"Routes lead to {cell(name)}: {', '.join(sids)}. Lead them elsewhere with"
+            f" `trunkline routes set SID --carrier NAME`, or remove them too with --force."
+        )
+
+
 def _change_state(name: str, state: CarrierState) -> None:
     Platform(options.credentials()).post(_path(name), [("State", state)])
     click.echo(f"The carrier {cell(name)} is {state}.")
@@ -261,10 +322,13 @@ def _pairs(settings: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _shown(setting: Document) -> Mapping[str, object]:
-    value = cell(setting.get("value"))
-    if len(value) > VALUE_SHOWN_MAX:
-        value = f"{value[: VALUE_SHOWN_MAX - 1]}…"
+    value = brief(setting.get("value"), size_max=VALUE_SHOWN_MAX)
     return {**setting, "value": value, "origin": "" if setting.get("is_set") else "default"}
+
+
+def _timed(document: Document) -> Document:
+    """Return a carrier or a connection with its times as people read them."""
+    return document | {name: moment(document[name]) for name in TIMES if name in document}
 
 
 def _window(bind: Document) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 import click
 import msgspec
@@ -20,10 +20,20 @@ from trunkline.datadir import Credentials
 ANSWER_SECONDS_MAX = 15
 # A page holds at most 1,000 messages of some 7 kB.
 ANSWER_SIZE_MAX = 16_000_000
+NOT_FOUND = 20404
 
 Document = dict[str, object]
 Fields = Sequence[tuple[str, str]]
 T = TypeVar("T")
+
+# What is asked for by name, and the command that lists the names.
+NAMED: Final = {
+    "/trunkline/v1/carriers/": ("carrier", "trunkline carriers list"),
+    "/trunkline/v1/routes/": ("route", "trunkline routes list"),
+    "/trunkline/v1/numbers/": ("number", "trunkline numbers list"),
+    "/trunkline/v1/smpp-credentials/": ("SMPP client", "trunkline smpp list"),
+    "/trunkline/v1/messages/": ("message", "trunkline messages"),
+}
 
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -70,8 +80,10 @@ class Platform:
             raise click.ClickException(f"{self.base_url} cannot be asked: {error}.") from error
         document = {} if status == HTTPStatus.NO_CONTENT else self._document(content)
         if status >= 300:
-            text = visible(str(document.get("message", f"The answer has HTTP status {status}")))
-            raise click.ClickException(f"{text} (error {document.get('code', status)})")
+            code = document.get("code", status)
+            missing = _missing(path) if code == NOT_FOUND else ""
+            text = missing or document.get("message", f"The answer has HTTP status {status}")
+            raise click.ClickException(f"{visible(str(text))} (error {code})")
         return document
 
     def _exchange(self, method: str, path: str, *, body: str | None) -> tuple[int, bytes]:
@@ -108,6 +120,15 @@ def rows(document: Document, key: str) -> list[Document]:
 def section(document: Document, key: str) -> Document:
     """Return an object that the platform's document holds under *key*."""
     return _part(document, key, kind=Document)
+
+
+def _missing(path: str) -> str:
+    """Return what is not there and where to look, if *path* names one thing."""
+    for start, (kind, listing) in NAMED.items():
+        if path.startswith(start):
+            name = unquote(path.removeprefix(start).partition("/")[0].partition("?")[0])
+            return f"There is no {kind} {name}; see `{listing}`"
+    return ""
 
 
 def _part(document: Document, key: str, *, kind: type[T]) -> T:

@@ -8,13 +8,15 @@ import click
 
 from trunkline.cli import options
 from trunkline.cli.client import Document, Fields, Platform, rows
-from trunkline.cli.show import cell, print_json, print_table
+from trunkline.cli.show import brief, cell, print_json, print_table
 from trunkline.domain.message import Status
 
 # What the API gives in one page; more than one look at a terminal takes in.
 LIMIT_MAX = 1000
 # A rare status is looked for among the newest messages, not in all of history.
 PAGES_MAX = 50
+# A line tells messages apart; the whole body is in --json, in the trace and in the console.
+BODY_SHOWN_MAX = 50
 
 COLUMNS = {
     "SID": "sid",
@@ -69,7 +71,10 @@ def send(*, to: str, body: str, sender: str | None, media: tuple[str, ...], as_j
 def messages(
     *, recipient: str | None, sender: str | None, status: str | None, limit: int, as_json: bool
 ) -> None:
-    """List messages, newest first."""
+    """List messages, newest first.
+
+    Long bodies are shortened; --json and `trunkline trace` have them whole.
+    """
     filters = [(name, value) for name, value in (("To", recipient), ("From", sender)) if value]
     # A status is no filter of the API: then whole pages are read and sifted here.
     size = limit if status is None else LIMIT_MAX
@@ -79,7 +84,7 @@ def messages(
     if as_json:
         print_json(found)
     elif found:
-        print_table(COLUMNS, [{**message, "created": _created(message)} for message in found])
+        print_table(COLUMNS, [_shown(message) for message in found])
     else:
         click.echo("No messages.")
 
@@ -93,6 +98,11 @@ def _all(platform: Platform, query: Fields) -> Iterator[Document]:
         if not isinstance(following, str):
             return
         document = platform.fetch(following)
+
+
+def _shown(message: Document) -> Document:
+    body = brief(message.get("body"), size_max=BODY_SHOWN_MAX)
+    return {**message, "created": _created(message), "body": body}
 
 
 def _created(message: Document) -> str:

@@ -31,8 +31,11 @@ sentence that says which, and with exit status 2.
 _COMMAND_LINE_HEAD = """\
 # The command line
 
+`trunkline` is `.venv/bin/trunkline` in a checkout; `. .venv/bin/activate` lets a terminal find it.
 The commands other than `up` speak to a running platform, which they find through its data
-directory. Exit status: 0 done, 1 refused or not reachable, 2 not understood.
+directory: `--data-dir`, `TRUNKLINE_DATA_DIR`, what `trunkline.toml` says, or `trunkline-data` in
+the current directory. Times are in UTC. Exit status: 0 done, 1 refused or not reachable, 2 not
+understood.
 
 """
 

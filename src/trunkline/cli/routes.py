@@ -82,12 +82,16 @@ def routes() -> None:
 @options.json_option
 def add(*, carrier: str, as_json: bool, **wish: str | None) -> None:
     """Add a route. Without conditions it takes every message."""
-    route = Platform(options.credentials()).post(PATH, [("Carrier", carrier), *_form(wish)])
+    platform = Platform(options.credentials())
+    route = platform.post(PATH, [("Carrier", carrier), *_form(wish)])
     if as_json:
         print_json(route)
-    else:
-        takes = _conditions(route)
-        click.echo(f"{cell(route.get('sid'))} leads to {cell(route.get('carrier'))}: {takes}.")
+        return
+    takes = _conditions(route)
+    click.echo(f"{cell(route.get('sid'))} leads to {cell(route.get('carrier'))}: {takes}.")
+    for other in rows(platform.fetch(PATH), "routes"):
+        if _is_equal(route, other):
+            click.echo(_meeting(route, other))
 
 
 @routes.command("set")
@@ -160,6 +164,19 @@ def _path(sid: str) -> str:
 def _conditions(route: Document) -> str:
     held = [f"{name} {route[name]}" for name in CONDITIONS if route.get(name)]
     return ", ".join(cell(text.replace("_", " ", 1)) for text in held) or "everything"
+
+
+def _is_equal(route: Document, other: Document) -> bool:
+    """Tell whether another route is for the same messages, with the same order."""
+    same = ("order", *CONDITIONS)
+    return other["sid"] != route["sid"] and all(other[name] == route[name] for name in same)
+
+
+def _meeting(route: Document, other: Document) -> str:
+    sid, carrier = cell(other.get("sid")), cell(other.get("carrier"))
+    if other.get("carrier") == route.get("carrier"):
+        return f"{sid} does so already; remove one of them: trunkline routes remove {sid}"
+    return f"It shares these messages, by weight, with {sid}, which leads to {carrier}."
 
 
 def _considered(each: Document) -> Mapping[str, object]:

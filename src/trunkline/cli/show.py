@@ -59,7 +59,10 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]]
     screen = console()
     # A SID or a number broken in two cannot be copied: better let the terminal wrap the line.
     screen.width = max(screen.width, needed)
-    screen.print(table)
+    with screen.capture() as captured:
+        screen.print(table)
+    # The blanks that fill the last column would wrap on a terminal that is narrower than the table.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -74,6 +77,17 @@ def cell(value: object) -> str:
     if value is None:
         return ""
     return visible(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def brief(value: object, *, size_max: int) -> str:
+    """Return a value as a line of at most so many characters; a longer one ends in an ellipsis."""
+    text = cell(value)
+    return text if len(text) <= size_max else f"{text[: size_max - 1].rstrip()}…"
+
+
+def moment(value: object) -> str:
+    """Return a time of a document as people read it, in UTC and to the second."""
+    return cell(value)[:19].replace("T", " ")
 
 
 def console() -> Console:

@@ -26,10 +26,21 @@ CREDENTIALS = {
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def _password(text: str | None) -> str | None:
+    if text == "":
+        raise click.BadParameter("a password has at least one character.")
+    return text
+
+
 def _credential_options(function: F) -> F:
     """Let a command say what is to be set of a credential."""
     for option in (
-        click.option("--password", metavar="TEXT", help="At most 8 characters suit all clients."),
+        click.option(
+            "--password",
+            metavar="TEXT",
+            callback=lambda context, _, text: _password(text),
+            help="At most 8 characters suit all clients.",
+        ),
         click.option(
             "--address", multiple=True, metavar="SENDER", help="A sender it may use; repeat it."
         ),
@@ -77,7 +88,10 @@ def add(*, system_id: str, account: str | None, as_json: bool, **given: object) 
 @options.data_dir_option
 def set_(*, system_id: str, **given: object) -> None:
     """Change what is given; who is bound follows within a second."""
-    Platform(options.credentials()).post(_path(system_id), _form(given))
+    form = _form(given)
+    if not form:
+        raise click.UsageError("Nothing is to be changed: name an option, for example --disable.")
+    Platform(options.credentials()).post(_path(system_id), form)
     click.echo(f"{cell(system_id)} is changed.")
 
 

@@ -19,6 +19,7 @@ from trunkline.carriers.smpp.notation import Host
 from trunkline.carriers.smpp.sender import Sender
 from trunkline.carriers.smpp.settings import SmppSettings
 from trunkline.carriers.smpp.tap import Tap
+from trunkline.carriers.smpp.trouble import NOT_SMPP, no_bind, no_connection
 from trunkline.runtime import Chance, Clock
 from trunkline.smpp.events import (
     Answered,
@@ -50,7 +51,7 @@ from trunkline.smpp.pdu import (
 )
 from trunkline.smpp.session import Session
 from trunkline.smpp.states import Role
-from trunkline.smpp.status import CommandStatus, status_name
+from trunkline.smpp.status import CommandStatus
 
 # A program that ends has five seconds; answers under way come within this or not at all.
 LEAVE_SECONDS = 2.0
@@ -199,7 +200,7 @@ class Bind:
             case Answered(number, _, _) if number in self._enquiries:
                 self._enquired(number, "")
             case Answered(number, command_status, _) if number == self._bind_number:
-                self._end(f"the bind was refused: {status_name(command_status)}")
+                self._end(no_bind(command_status))
             case Answered(number, command_status, pdu) if self._sender:
                 self._sender.answered(number, pdu, command_status=command_status)
             case Late(number, command_status, pdu) if self._sender:
@@ -261,7 +262,9 @@ class Bind:
         if number in self._enquiries:
             self._enquired(number, reason)
         elif isinstance(event.pdu, BindRequest | Unbind):
-            self._end(f"{reason} to {type(event.pdu).__name__}" if is_late else reason)
+            is_bind = isinstance(event.pdu, BindRequest)
+            lost = NOT_SMPP if is_bind else reason
+            self._end(f"{reason} to {type(event.pdu).__name__}" if is_late else lost)
         elif self._sender:
             self._sender.doubt(number, reason, may_be_late=is_late)
 
@@ -336,7 +339,7 @@ class Bind:
             return False
         except (OSError, UnicodeError) as error:
             # A name can be one that no address is asked for.
-            self._note(f"{host}: {error}")
+            self._note(no_connection(host, error))
             return False
         return True
 
