@@ -689,3 +689,22 @@ async def test_what_is_in_doubt_stays_in_doubt_when_it_is_put_off(world: World) 
     assert [s.is_repeat for s in one.seen] == [False, True, True]
     assert two.seen == []
     assert await world.status(sid) == ("sent", None)
+
+
+async def test_what_was_for_a_real_carrier_never_ends_in_the_simulated_network(
+    world: World,
+) -> None:
+    """Its phones would say that it was delivered: it waits for its carrier, or for another one."""
+    one = await world.add("one", failover_seconds="30")
+    one.answer = lambda s: Refused(30003, may_fail_over=True)
+    assert await world.status(await world.sent()) == ("failed", 30003)
+    one.down_since = world.clock.now()
+    waiting = await world.sent(to="+15558675311")
+    await world.run_for(120)
+    later = await world.sent(to="+15558675312")
+    await carriers.change(world.app.platform, "one", state="disabled")
+    await world.run_for(120)
+    for sid in (waiting, later):
+        assert await world.status(sid) == ("queued", None)
+    two = await world.add("two", order=200)
+    assert [s.message_sid for s in two.seen] == [waiting, later]

@@ -232,10 +232,10 @@ def test_a_sender_with_a_rate_needs_few_rows() -> None:
     quick, slow = Schedule({SenderType.LONG_CODE: 10.0}), Schedule({SenderType.LONG_CODE: 0.1})
     queued = rows(100)
     assert [quick.add(queued), slow.add(queued)] == [10 * AHEAD_SECONDS, FLOW_ROWS_MIN]
-    assert quick.supplied() == slow.supplied() == {queued[0].flow}
+    assert quick.limits([queued[0].flow]) == slow.limits([queued[0].flow]) == {}
     for each in queued[: FLOW_ROWS_MIN // 2 + 1]:
         slow.done(each)
-    assert slow.supplied() == set()
+    assert set(slow.limits([queued[0].flow])) == {queued[0].flow}
     assert slow.add(queued[FLOW_ROWS_MIN:]) == FLOW_ROWS_MIN // 2 + 1
 
 

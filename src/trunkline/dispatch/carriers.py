@@ -16,6 +16,7 @@ from trunkline.domain.carrier import CarrierAccount, policy_of
 from trunkline.domain.errors import Refusal
 from trunkline.flows.carriers import effective_settings
 from trunkline.flows.platform import Platform
+from trunkline.flows.rerouting import rehome
 from trunkline.flows.switchboard import is_open
 from trunkline.runtime import Bell, News
 
@@ -93,7 +94,7 @@ class Carriers:
         self.bell = platform.bells.carriers
         self._platform = platform
         self._stations: dict[str, Station] = {}
-        self._broken: dict[str, CarrierAccount] = {}
+        self._broken: dict[str, CarrierAccount] = {}  # As they were when they could not be opened.
         self._is_running = False
 
     @property
@@ -105,21 +106,23 @@ class Carriers:
 
     async def step(self) -> int:
         """Bring what is open in line with the carrier accounts; return how many were changed."""
-        accounts = self._platform.switchboard.accounts
-        wanted = {name: account for name, account in accounts.items() if is_open(account)}
+        wanted = self._wanted()
         gone = [
             station
             for name, station in self._stations.items()
             if name not in wanted or not _is_same(station.account, wanted[name])
         ]
         await asyncio.gather(*(self._close(station) for station in gone))
+        # Asked again: taking leave takes seconds, in which accounts may have changed.
         missing = [
             account
-            for name, account in wanted.items()
+            for name, account in self._wanted().items()
             if name not in self._stations and not self._is_broken(account)
         ]
         for account in missing:
-            self._open(account)
+            await rehome(self._platform, account.name)
+            if self._wanted().get(account.name) == account:
+                self._open(account)
         return len(gone) + len(missing)
 
     async def next_due(self) -> datetime | None:
@@ -142,14 +145,30 @@ class Carriers:
             for lane in station.lanes:
                 await lane.settle()
 
+    def _wanted(self) -> dict[str, CarrierAccount]:
+        """Return the accounts that are to be connected; forget what was known of others."""
+        accounts = self._platform.switchboard.accounts
+        wanted = {name: account for name, account in accounts.items() if is_open(account)}
+        self._broken = {
+            name: account
+            for name, account in self._broken.items()
+            if name in wanted and _is_same(account, wanted[name])
+        }
+        self._platform.switchboard.broken = set(self._broken)
+        return wanted
+
     def _is_broken(self, account: CarrierAccount) -> bool:
-        known = self._broken.get(account.name)
-        return known is not None and _is_same(known, account)
+        return account.name in self._broken
+
+    def _give_up(self, account: CarrierAccount, reason: str) -> None:
+        """Let a carrier be that cannot be opened; what waits for it takes other routes."""
+        log.error("carrier cannot be opened", carrier=account.name, reason=reason)
+        self._broken[account.name] = account
+        self._platform.switchboard.broken.add(account.name)
+        self._platform.switchboard.elsewhere.ring()
 
     def _open(self, account: CarrierAccount) -> None:
         platform, name = self._platform, account.name
-        connector = platform.switchboard.connectors.get(account.type)
-        settings = effective_settings(platform, account)
         lanes: list[Lane] = []
 
         def changed() -> None:
@@ -160,13 +179,12 @@ class Carriers:
                 platform.feed.publish(News("carrier", "", name))
 
         try:
-            if connector is None:
-                raise Refusal(20422, name="`type`", reason=f"there is no {account.type} here")
+            settings = effective_settings(platform, account)
+            connector = platform.switchboard.connectors[account.type]
             connector.check(settings)
         except Refusal as refusal:
             # Settings that an older version took. The account can be mended while all else works.
-            log.error("carrier cannot be opened", carrier=name, reason=refusal.message)
-            self._broken[name] = account
+            self._give_up(account, refusal.message)
             return
         count = policy_of(settings).lanes
         carrier = connector.open(name, settings, lanes=count, changed=changed)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import (
@@ -43,6 +44,8 @@ RESTING_MAX = 5000
 # Answers that are under way when a lane closes are waited for.
 CLOSE_SECONDS = 3.0
 
+log = structlog.get_logger()
+
 
 class Lane:
     """Hands the messages of one lane over, some batches at a time, in the order of each pair."""
@@ -70,7 +73,8 @@ class Lane:
     async def step(self) -> int:
         """Start handing one batch over; return how many messages that were."""
         async with self._stepping:
-            self._raise_bugs()
+            if bugs := self._record_again():
+                raise BaseExceptionGroup("handing over failed", bugs)
             if self._is_closing:
                 return 0
             if self._is_new:
@@ -80,7 +84,12 @@ class Lane:
             return await self._start()
 
     async def next_due(self) -> datetime | None:
-        """Return when the next message may go that may not now."""
+        """Return when the next message may go that may not now.
+
+        While there is no room that is none: the bell is rung when there is some again.
+        """
+        if not self._has_room():
+            return None
         now, flows = self._platform.clock.now(), list(self._flows)
         due = await self._platform.store.read(lambda db: next_due(db, self.name, now, flows=flows))
         elapsed = self._elapsed(now)
@@ -102,13 +111,16 @@ class Lane:
         """Start nothing more, and wait for the answers under way, but not for ever."""
         self._is_closing = True
         async with self._stepping:
-            pass
+            bugs = self._record_again()
+            if bugs:
+                trouble = BaseExceptionGroup("handing over failed", bugs)
+                log.error("answers were late to be recorded", lane=self.name, exc_info=trouble)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
 
     async def _start(self) -> int:
-        if self._carrier.room(self._index) <= 0 or self._under_way >= UNDER_WAY_MAX:
+        if not self._has_room():
             return 0
         now = self._platform.clock.now()
         await self._look(now)
@@ -132,6 +144,9 @@ class Lane:
         task.add_done_callback(self._tasks.discard)
         return len(rows)
 
+    def _has_room(self) -> bool:
+        return self._carrier.room(self._index) > 0 and self._under_way < UNDER_WAY_MAX
+
     def _elapsed(self, now: datetime) -> float:
         """Return seconds that never go back: a clock that is set back must not stop a sender."""
         self._seconds += max(0.0, (now - self._looked_at).total_seconds())
@@ -140,21 +155,26 @@ class Lane:
 
     async def _look(self, now: datetime) -> None:
         """Take into memory what is due, a little of each flow."""
-
-        def flows(db: Connection) -> list[str]:
-            found = flows_of(db, self.name, limit=FLOWS_MAX)
-            if len(found) == FLOWS_MAX:
-                after = max(self._turn, found[-1])
-                found += flows_of(db, self.name, after=after, limit=FLOWS_MAX)
-            return found
-
         store = self._platform.store
-        self._flows = await store.read(flows)
-        self._turn = self._flows[-1] if len(self._flows) == 2 * FLOWS_MAX else ""
+        self._flows = await store.read(self._next_flows)
         limits = self._schedule.limits(self._flows)
         if limits:
             rows = await store.read(lambda db: load_due(db, self.name, now, limits=limits))
             self._schedule.add(rows)
+
+    def _next_flows(self, db: Connection) -> list[str]:
+        """Return the urgent flows, and of the least urgent ones some others than last time."""
+        found = flows_of(db, self.name, limit=FLOWS_MAX)
+        if len(found) < FLOWS_MAX:
+            return found
+        level = found[-1][0]
+        urgent = [flow for flow in found if flow < level]
+        turn = max(self._turn, level)
+        part = flows_of(db, self.name, after=turn, limit=FLOWS_MAX)
+        if len(part) < FLOWS_MAX:
+            part += flows_of(db, self.name, after=level, limit=FLOWS_MAX - len(part))
+        self._turn = part[-1]
+        return list(dict.fromkeys(urgent + part))
 
     async def _hand_over(self, load: handover.Load) -> None:
         """Submit a batch; each message is recorded when all of its segments are answered."""
@@ -222,13 +242,12 @@ class Lane:
         else:
             self._schedule.done(row)
 
-    def _raise_bugs(self) -> None:
-        """Raise what went wrong, for the log; what could not be recorded is tried again."""
+    def _record_again(self) -> list[BaseException]:
+        """Try again to record what could not be recorded; return what went wrong, for the log."""
         bugs, self._bugs = self._bugs, []
         if self._ended and self._recording is None:
             self._recording = asyncio.create_task(self._record())
-        if bugs:
-            raise BaseExceptionGroup("handing over failed", bugs)
+        return bugs
 
     def _wake_rested(self) -> None:
         now = self._platform.clock.now()

@@ -116,22 +116,26 @@ class Schedule:
         """Return by flow how many rows are in memory, waiting or under way."""
         return {name: flow.known for name, flow in self._flows.items()}
 
-    def supplied(self) -> set[str]:
-        """Return the flows of which enough rows wait that no more need be looked for."""
-        return {name for name, flow in self._flows.items() if 2 * flow.waiting >= self._room(flow)}
-
     def limits(self, flows: Iterable[str]) -> dict[str, int]:
         """Return how many rows to read from the head of each flow: the known ones and some more.
 
-        The flows share the room that is left; supplied ones are not read.
+        The flows share the memory, the urgent and the neediest of them first. One that has half of
+        its share waiting is not read: what it has would only be found again.
         """
-        supplied, free = self.supplied(), self._free()
-        hungry = [name for name in flows if name not in supplied]
-        share = max(free // max(len(hungry), 1), 1)
-        found = {name: self._flows.get(name) or _Flow(FLOW_ROWS_MAX) for name in hungry if free}
-        return {
-            name: flow.known + min(share, flow.rows_max - flow.waiting)
+        names, free = list(flows), self._free()
+        share = max(ROWS_MAX // max(len(names), 1), FLOW_ROWS_MIN)
+        found = {name: self._flows.get(name) or _Flow(FLOW_ROWS_MAX) for name in names}
+        hungry = [
+            name
             for name, flow in found.items()
+            if 2 * flow.waiting < min(flow.rows_max, share, max(free, 1))
+        ]
+        hungry.sort(key=lambda name: (name[0], found[name].waiting))
+        del hungry[free:]
+        portion = max(free // max(len(hungry), 1), 1)
+        return {
+            name: flow.known + min(portion, flow.rows_max - flow.waiting, share - flow.waiting)
+            for name, flow in ((name, found[name]) for name in hungry)
         }
 
     def add(self, rows: Iterable[OutboxRow]) -> int:

@@ -2,13 +2,16 @@
 
 from datetime import datetime, timedelta
 
-from trunkline.flows.handover import redirect
 from trunkline.flows.platform import Platform
+from trunkline.flows.rerouting import redirect
 from trunkline.runtime import BATCH_MAX
 from trunkline.store.outbox import first_expiry, lanes_in_use, load_any, load_expired
 
 # What found no other way is looked at again after this, or when something changed.
-AGAIN_SECONDS = 60
+AGAIN_SECONDS = 60.0
+# Or after that many times what the last look took: a million rows take a minute.
+AGAIN_TIMES = 20
+AGAIN_SECONDS_MAX = 3600.0
 
 
 class Sweeper:
@@ -20,22 +23,26 @@ class Sweeper:
         self.bell = platform.switchboard.elsewhere
         self._platform = platform
         self._seen: tuple[object, ...] = ()
-        self._forsaken: list[str] = []
-        self._again_at: datetime | None = None
-        self._at: tuple[str, str] | None = None
+        self._stranded = 0
+        self._left: list[str] = []  # Lanes that are still to be looked at; the first one now.
+        self._after = ""
+        self._began_at = self._ended_at = platform.clock.now()
+        self._is_waiting = False
 
     async def step(self) -> int:
         """Look at one page of what waits; return 0 once all was looked at."""
         expired = await self._expire()
         if expired:
             return expired
-        if self._at is None and not await self._must_look():
-            return 0
-        return await self._look()
+        if not self._left:
+            await self._begin()
+        return await self._look() if self._left else 0
 
     async def next_due(self) -> datetime | None:
         """Return when the next message expires, or the next carrier has been down for too long."""
-        dues = [await self._platform.store.read(first_expiry), self._again_at]
+        dues = [await self._platform.store.read(first_expiry)]
+        if self._is_waiting:
+            dues.append(self._ended_at + timedelta(seconds=self._rest_seconds()))
         switchboard, now = self._platform.switchboard, self._platform.clock.now()
         for name, carrier in switchboard.live.items():
             if carrier.down_since is not None:
@@ -48,37 +55,49 @@ class Sweeper:
         rows = await self._platform.store.read(lambda db: load_expired(db, now, limit=BATCH_MAX))
         return await redirect(self._platform, rows, reason="expired") if rows else 0
 
-    async def _must_look(self) -> bool:
-        """Tell whether anything changed since everything was looked at; then begin anew."""
+    async def _begin(self) -> None:
+        """Begin to look anew if anything changed since everything was looked at, or it is time."""
         now = self._platform.clock.now()
         lanes = await self._platform.store.read(lanes_in_use)
         switchboard = self._platform.switchboard
-        down = switchboard.down(now)
-        forsaken = [
-            lane
-            for lane in lanes
-            if not switchboard.is_owned(lane) or lane.rpartition("/")[0] in down
-        ]
-        situation = (switchboard.table, tuple(forsaken), switchboard.stranded)
-        is_time = self._again_at is not None and now >= self._again_at
-        if situation == self._seen and not is_time:
-            return False
-        self._seen, self._forsaken = situation, forsaken
-        self._again_at = now + timedelta(seconds=AGAIN_SECONDS) if forsaken else None
-        self._at = (forsaken[0], "") if forsaken else None
-        return bool(forsaken)
+        forsaken = [lane for lane in lanes if self._is_forsaken(lane, now)]
+        situation = (
+            switchboard.table,
+            frozenset(switchboard.down(now)),
+            tuple((lane, switchboard.is_owned(lane)) for lane in forsaken),
+        )
+        since = now - self._ended_at
+        # A clock that was set back says nothing about how long it is.
+        is_rested = not timedelta() <= since < timedelta(seconds=self._rest_seconds())
+        is_stranded = switchboard.stranded != self._stranded and since >= self._took() * AGAIN_TIMES
+        if situation == self._seen and not is_rested and not is_stranded:
+            return
+        self._seen, self._stranded = situation, switchboard.stranded
+        self._left, self._after = forsaken, ""
+        self._began_at = self._ended_at = now
+        self._is_waiting = bool(forsaken)
 
     async def _look(self) -> int:
         """Look at the next page of the forsaken lanes."""
-        assert self._at is not None
-        lane, after = self._at
+        lane, now = self._left[0], self._platform.clock.now()
         rows = await self._platform.store.read(
-            lambda db: load_any(db, lane, after=after, limit=BATCH_MAX)
+            lambda db: load_any(db, lane, after=self._after, limit=BATCH_MAX)
         )
-        if rows:
-            self._at = (lane, rows[-1].message_sid)
+        if rows and self._is_forsaken(lane, now):
+            self._after = rows[-1].message_sid
             await redirect(self._platform, rows, reason="nobody sends what waits there")
-            return len(rows)
-        later = [other for other in self._forsaken if other > lane]
-        self._at = (later[0], "") if later else None
-        return 1
+        else:
+            self._left, self._after = self._left[1:], ""
+        self._ended_at = self._platform.clock.now()
+        return max(len(rows), 1)
+
+    def _is_forsaken(self, lane: str, now: datetime) -> bool:
+        switchboard = self._platform.switchboard
+        return not switchboard.is_owned(lane) or lane.rpartition("/")[0] in switchboard.down(now)
+
+    def _took(self) -> timedelta:
+        return max(self._ended_at - self._began_at, timedelta())
+
+    def _rest_seconds(self) -> float:
+        seconds = self._took().total_seconds() * AGAIN_TIMES
+        return min(max(AGAIN_SECONDS, seconds), AGAIN_SECONDS_MAX)

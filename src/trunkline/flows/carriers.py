@@ -23,7 +23,7 @@ from trunkline.domain.routing import ROUTES_MAX
 from trunkline.domain.sending import SendRequest
 from trunkline.flows import outbound
 from trunkline.flows.platform import Platform
-from trunkline.flows.switchboard import CARRIERS_MAX
+from trunkline.flows.switchboard import CARRIERS_MAX, SIMULATED
 from trunkline.store.records import (
     CARRIERS,
     ROUTES,
@@ -98,6 +98,10 @@ async def add(
         reason = f"must be 1 to {NAME_MAX} letters, digits, dots, dashes and underscores"
         raise Refusal(20422, name="`Name`", reason=reason)
     known_settings(platform, carrier_type)
+    if name == platform.rules.carrier and carrier_type != SIMULATED:
+        # What is tied to the simulated network by that name must never reach another.
+        reason = f"`{name}` is the name of a carrier of the type {SIMULATED}"
+        raise Refusal(20422, name="`Name`", reason=reason)
     now = platform.clock.now()
     blank = CarrierAccount(
         sid=platform.chance.sid("CX", now),

@@ -5,6 +5,7 @@ Rule 2: a receipt is on disk before it is acknowledged.
 Rule 3: of a message that a carrier took a segment of, no other carrier gets any.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,7 +28,14 @@ from trunkline.domain.text import Encoding, split
 from trunkline.flows.outbound import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.receipts import match_strays
-from trunkline.flows.statuses import Observation, advance, announce_changes, event
+from trunkline.flows.rerouting import EXPIRED, UNKNOWN, moved_event
+from trunkline.flows.statuses import (
+    Observation,
+    advance,
+    announce_changes,
+    event,
+    observation,
+)
 from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
 from trunkline.store.outbox import (
     CarrierRef,
@@ -36,6 +44,7 @@ from trunkline.store.outbox import (
     delete_outbox,
     find_outbox,
     insert_refs,
+    lanes_in_use,
     mark_in_doubt,
     move_outbox,
     postpone_outbox,
@@ -48,9 +57,7 @@ from trunkline.store.records import MEDIA, child_records
 IN_DOUBT_SECONDS = 5.0
 # It doubles each time: who never answers may deliver every one of them. The last wait is 320 s.
 IN_DOUBT_DOUBLINGS_MAX = 6
-EXPIRED = 30036
 SUSPENDED = 30002
-UNKNOWN = 30008
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +137,6 @@ async def record_late(platform: Platform, carrier: str, late: Sequence[LateTaken
     announce_changes(platform, await platform.store.write(work))
 
 
-async def redirect(platform: Platform, rows: Sequence[OutboxRow], *, reason: str) -> int:
-    """Let rows that did not leave take other routes, where there are any; return how many could.
-
-    Those whose time ran out fail (30036).
-    """
-    now = platform.clock.now()
-
-    def work(db: Connection) -> tuple[list[str], list[Message]]:
-        return _redirect(platform, db, rows, now=now, reason=reason)
-
-    lanes, changed = await platform.store.write(work)
-    announce_changes(platform, changed)
-    for lane in set(lanes):
-        platform.switchboard.ring(lane)
-    return len(lanes) + len(changed)
-
-
 def _claim(
     platform: Platform,
     db: Connection,
@@ -195,19 +185,7 @@ def _start(
         fact, error_code = Fact.EXPIRED, EXPIRED
     elif account is None or account.status is not AccountStatus.ACTIVE:
         fact, error_code = Fact.UNSENDABLE, SUSPENDED
-    return _observation(row, fact, at=now, error_code=error_code)
-
-
-def _observation(
-    row: OutboxRow | CarrierRef, fact: Fact, *, at: datetime, error_code: int | None = None
-) -> Observation:
-    return Observation(
-        account_sid=row.account_sid,
-        message_sid=row.message_sid,
-        fact=fact,
-        at=at,
-        error_code=error_code,
-    )
+    return observation(row, fact, at=now, error_code=error_code)
 
 
 def _submissions(
@@ -276,10 +254,10 @@ def _end(platform: Platform, carrier: str, handed: Handed) -> _End:
         moved = replace(outbox_row(platform, target), tried=(*row.tried, carrier))
         return _End(row=row, trace=trace, moved=moved, message=target)
     if refusal is not None:
-        fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=refusal.error_code)
+        fact = observation(row, Fact.CARRIER_REFUSED, at=now, error_code=refusal.error_code)
         return _End(row=row, trace=trace, fact=fact)
     if is_lost and platform.switchboard.policy(carrier).in_doubt is InDoubtRule.FAIL:
-        fact = _observation(row, Fact.CARRIER_REFUSED, at=now, error_code=UNKNOWN)
+        fact = observation(row, Fact.CARRIER_REFUSED, at=now, error_code=UNKNOWN)
         return _End(row=row, trace=trace, fact=fact)
     if is_lost or waits:
         again = [_in_doubt_seconds(row)] if is_lost else []
@@ -287,14 +265,16 @@ def _end(platform: Platform, carrier: str, handed: Handed) -> _End:
         # What was in doubt before is so still: this time nothing was taken, last time perhaps.
         doubt = Doubt.WAITING if is_lost or row.in_doubt else Doubt.NONE
         return _End(row=row, trace=trace, due_at=now + timedelta(seconds=seconds), in_doubt=doubt)
-    return _End(row=row, trace=trace, fact=_observation(row, Fact.CARRIER_ACCEPTED, at=now))
+    return _End(row=row, trace=trace, fact=observation(row, Fact.CARRIER_ACCEPTED, at=now))
 
 
 def _may_move(handed: Handed, *, refusal: Refused | None, waits: Sequence[Deferred]) -> bool:
     """Tell whether another carrier may be asked: nothing is with this one, and it said so."""
-    said: list[Refused | Deferred] = [*([refusal] if refusal else []), *waits]
-    is_free = len(said) > 0 and len(said) >= len(handed.answers) == handed.message.num_segments
-    return is_free and not handed.row.in_doubt and said[0].may_fail_over
+    results = [result for _, result in handed.answers]
+    is_whole = len(results) == handed.message.num_segments and not handed.row.in_doubt
+    word = refusal or (waits[0] if waits else None)
+    is_free = all(isinstance(result, Refused | Deferred) for result in results)
+    return word is not None and word.may_fail_over and is_whole and is_free
 
 
 def _in_doubt_seconds(row: OutboxRow) -> float:
@@ -308,7 +288,7 @@ def _other_route(
         return None
     switchboard = platform.switchboard
     avoid = {carrier, *row.tried, *switchboard.down(platform.clock.now())}
-    return switchboard.table.choose(ask_of(message), avoid=avoid)
+    return switchboard.choose_other(ask_of(message), carrier, avoid=avoid)
 
 
 def _hand_over(
@@ -352,20 +332,13 @@ def _settle(
 ) -> list[Message]:
     insert_refs(db, refs)
     insert_events(db, [end.trace for end in ends])
-    insert_events(db, [_moved_event(platform, end.row, end.moved) for end in ends if end.moved])
+    insert_events(db, [moved_event(platform, end.row, end.moved) for end in ends if end.moved])
     delete_outbox(db, [end.row for end in ends if end.fact])
     move_outbox(db, [(end.row, end.moved) for end in ends if end.moved])
     reroute_messages(db, [end.message for end in ends if end.message])
     postpone_outbox(db, [(end.row, end.due_at, end.in_doubt) for end in ends if end.due_at])
     changed = advance(platform, db, [end.fact for end in ends if end.fact])
     return changed + match_strays(platform, db, carrier, refs=refs)
-
-
-def _moved_event(
-    platform: Platform, row: OutboxRow, moved: OutboxRow, *, reason: str = ""
-) -> Event:
-    detail: dict[str, object] = {"from": row.lane, "to": moved.lane}
-    return event(platform, row, "rerouted", detail=detail | ({"reason": reason} if reason else {}))
 
 
 def _record_late(
@@ -386,90 +359,14 @@ def _record_late(
         ],
     )
     sids = {ref.message_sid for ref in refs}
-    waiting, taken = find_outbox(db, sids), refs_of(db, sids)
-    whole = {
-        sid
-        for sid in sids
-        if len({r.segment_index for r in taken[sid]}) >= taken[sid][0].segment_count
-    }
+    waiting, taken = find_outbox(db, sids, lanes=lanes_in_use(db)), refs_of(db, sids)
+    # These as well: the carrier may have used their names again since.
+    segments = {(ref.message_sid, ref.segment_index) for ref in refs}
+    segments |= {(sid, ref.segment_index) for sid, known in taken.items() for ref in known}
+    count = Counter(sid for sid, _ in segments)
+    whole = {r.message_sid: r for r in refs if count[r.message_sid] >= r.segment_count}
     # What still waits to be submitted again no longer needs to be.
     delete_outbox(db, [row for sid, row in waiting.items() if sid in whole])
-    facts = [_observation(taken[sid][0], Fact.CARRIER_ACCEPTED, at=now) for sid in whole]
+    facts = [observation(ref, Fact.CARRIER_ACCEPTED, at=now) for ref in whole.values()]
     changed = advance(platform, db, facts)
     return changed + match_strays(platform, db, carrier, refs=refs)
-
-
-def _redirect(
-    platform: Platform,
-    db: Connection,
-    rows: Sequence[OutboxRow],
-    *,
-    now: datetime,
-    reason: str,
-) -> tuple[list[str], list[Message]]:
-    there = find_outbox(db, [row.message_sid for row in rows])
-    # What is under way in a lane at work is that lane's: its answer may come any moment.
-    own = [
-        row
-        for row in there.values()
-        if row.in_doubt is not Doubt.UNDER_WAY or not platform.switchboard.is_owned(row.lane)
-    ]
-    facts = [fact for row in own if (fact := _hopeless(platform, row, now))]
-    changed = advance(platform, db, facts)
-    over = {fact.message_sid for fact in facts}
-    delete_outbox(db, [row for row in own if row.message_sid in over])
-    left = [row for row in own if row.message_sid not in over]
-    messages = messages_by_sid(db, {(row.account_sid, row.message_sid) for row in left})
-    taken = refs_of(db, [row.message_sid for row in left if row.attempts])
-    moves: list[tuple[OutboxRow, OutboxRow]] = []
-    targets: list[Message] = []
-    for row in left:
-        message = messages.get(row.message_sid)
-        if message is None:
-            delete_outbox(db, [row])
-        elif row.message_sid not in taken and (target := _new_way(platform, row, message)):
-            moves.append((row, target[1]))
-            targets.append(target[0])
-    move_outbox(db, moves)
-    reroute_messages(db, targets)
-    insert_events(db, [_moved_event(platform, a, b, reason=reason) for a, b in moves])
-    return [after.lane for _, after in moves], changed
-
-
-def _hopeless(platform: Platform, row: OutboxRow, now: datetime) -> Observation | None:
-    """Return why a row that nobody sends need not wait any longer."""
-    if row.expires_at <= now:
-        return _observation(row, Fact.EXPIRED, at=now, error_code=EXPIRED)
-    carrier = row.lane.rpartition("/")[0]
-    is_failing = platform.switchboard.policy(carrier).in_doubt is InDoubtRule.FAIL
-    if row.in_doubt and is_failing and not platform.switchboard.is_usable(carrier):
-        return _observation(row, Fact.UNSENDABLE, at=now, error_code=UNKNOWN)
-    return None
-
-
-def _new_way(
-    platform: Platform, row: OutboxRow, message: Message
-) -> tuple[Message, OutboxRow] | None:
-    """Return a message with the lane it should wait in, if that is another and is better."""
-    switchboard = platform.switchboard
-    carrier = row.lane.rpartition("/")[0]
-    down = switchboard.down(platform.clock.now())
-    is_usable = switchboard.is_usable(carrier) and carrier not in down
-    if is_usable:
-        # Its carrier is fine, only the lane is gone: fewer of them were asked for.
-        lane = switchboard.lane(carrier, message.sender)
-        return (message, replace(row, lane=lane)) if lane != row.lane else None
-    avoid = down | {carrier} | set(row.tried)
-    # What may be with a carrier waits for it to come back, unless it never will.
-    bound = VIA in message.options or (row.in_doubt and switchboard.is_usable(carrier))
-    route = None if bound else switchboard.table.choose(ask_of(message), avoid=avoid)
-    if route is None:
-        return None
-    target = routed(message, route)
-    moved = replace(
-        outbox_row(platform, target),
-        tried=row.tried,
-        in_doubt=row.in_doubt,
-        expires_at=row.expires_at,
-    )
-    return target, moved

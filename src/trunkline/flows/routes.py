@@ -128,6 +128,10 @@ def explain(platform: Platform, ask: Ask) -> list[Considered]:
     """Say of every route whether it takes a message now, and why; the chosen one comes first."""
     switchboard, now = platform.switchboard, platform.clock.now()
     avoid = dict.fromkeys(switchboard.down(now), "the carrier has been down for too long")
+    best = switchboard.table.choose(ask)
+    if best is not None and best.carrier in avoid and not switchboard.is_simulated(best.carrier):
+        reason = "what was for a real carrier does not end in the simulated network"
+        avoid |= dict.fromkeys(filter(switchboard.is_simulated, switchboard.accounts), reason)
     if switchboard.table.choose(ask, avoid=avoid) is None:
         # A carrier that is down is better than none: what matches waits for it.
         avoid = {}

@@ -30,6 +30,19 @@ class Observation:
     error_code: int | None = None
 
 
+def observation(
+    row: OutboxRow | CarrierRef, fact: Fact, *, at: datetime, error_code: int | None = None
+) -> Observation:
+    """Return a fact about the message of a row."""
+    return Observation(
+        account_sid=row.account_sid,
+        message_sid=row.message_sid,
+        fact=fact,
+        at=at,
+        error_code=error_code,
+    )
+
+
 def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) -> list[Message]:
     """Store what *facts* make of their messages and queue the webhooks owed; return the changed."""
     known = messages_by_sid(db, {(f.account_sid, f.message_sid) for f in facts})

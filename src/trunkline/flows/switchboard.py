@@ -33,16 +33,24 @@ class Switchboard:
         self.table = RoutingTable((), {})
         self.accounts: Mapping[str, CarrierAccount] = {}
         self.live: dict[str, Carrier] = {}
+        self.broken: set[str] = set()  # Carriers that cannot be opened with their settings.
         self.stranded = 0  # How often something was put where nobody empties it.
         self._store = store
         self._bell = bell
         self._policies: dict[str, Policy] = {}
         self._lane_bells: dict[str, Bell] = {}
         self._elsewhere = Bell()
+        self._asked = self._shown = 0
 
     async def refresh(self) -> None:
         """Read carriers and routes anew and let what depends on them follow."""
-        self.show(*await self._store.read(read_configuration))
+        self._asked += 1
+        asked = self._asked
+        found = await self._store.read(read_configuration)
+        # What was asked for later and came sooner is newer.
+        if asked > self._shown:
+            self._shown = asked
+            self.show(*found)
 
     def show(self, carriers: Collection[CarrierAccount], routes: Collection[Route]) -> None:
         """Take over what was read."""
@@ -63,30 +71,47 @@ class Switchboard:
 
         All simulated carriers stand before one network, which does not know them apart.
         """
-        account = self.accounts.get(carrier)
-        return SIMULATED if account is not None and account.type == SIMULATED else carrier
+        return SIMULATED if self.is_simulated(carrier) else carrier
 
     def policy(self, carrier: str) -> Policy:
         """Return what our queue does for a carrier account, the defaults for one that is gone."""
         return self._policies.get(carrier) or policy_of({})
 
     def down(self, now: datetime) -> set[str]:
-        """Return the carriers that have been down for longer than messages are to wait."""
-        return {
+        """Return the carriers that have been down for longer than messages are to wait.
+
+        One that cannot be opened is down until its account is changed.
+        """
+        return self.broken | {
             name
             for name, carrier in self.live.items()
             if carrier.down_since is not None
             and now - carrier.down_since >= timedelta(seconds=self.policy(name).failover_seconds)
         }
 
-    def choose(self, ask: Ask, now: datetime, *, tried: Collection[str] = ()) -> Route | None:
+    def choose(self, ask: Ask, now: datetime) -> Route | None:
         """Return the route of a message; one that is down is better than none."""
+        route = self.table.choose(ask)
         down = self.down(now)
-        if down:
-            route = self.table.choose(ask, avoid=down.union(tried))
-            if route is not None:
-                return route
-        return self.table.choose(ask, avoid=tried)
+        if route is None or route.carrier not in down:
+            return route
+        return self.choose_other(ask, route.carrier, avoid=down) or route
+
+    def choose_other(self, ask: Ask, carrier: str, *, avoid: Collection[str]) -> Route | None:
+        """Return the route of a message that a carrier cannot have now, or None.
+
+        What was for a real carrier never ends in the simulated network: its phones would say that
+        it was delivered.
+        """
+        routes = (route for route in self.table.candidates(ask) if route.carrier not in avoid)
+        if not self.is_simulated(carrier):
+            routes = (route for route in routes if not self.is_simulated(route.carrier))
+        return next(iter(routes), None)
+
+    def is_simulated(self, carrier: str) -> bool:
+        """Tell whether a carrier stands before the simulated network; one that is gone does not."""
+        account = self.accounts.get(carrier)
+        return account is not None and account.type == SIMULATED
 
     def lane(self, carrier: str, sender: str | None) -> str:
         """Return the lane in which messages of a sender wait for a carrier: always the same one."""

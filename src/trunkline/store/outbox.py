@@ -6,7 +6,18 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    CTE,
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from trunkline.domain.ids import position_of
@@ -57,6 +68,16 @@ class CarrierRef:
     delivered: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """The rows of a sender that wait in one lane and belong into another."""
+
+    lane: str
+    flow: str
+    sender: str
+    target: str
+
+
 COLUMNS = [outbox.c[f.name] for f in fields(OutboxRow)]
 _DUE = (
     select(*COLUMNS)
@@ -92,6 +113,12 @@ def flows_of(db: Connection, lane: str, *, after: str = "", limit: int) -> list[
 
     Each is found by a seek of its own, however many rows the flows have.
     """
+    flows = _all_flows(lane, after=after)
+    query = select(flows.c.flow).where(flows.c.flow.is_not(None)).limit(limit)
+    return list(db.execute(query).scalars())
+
+
+def _all_flows(lane: str, *, after: str = "") -> CTE:
     here = outbox.c.lane == lane
     flows = (
         select(func.min(outbox.c.flow).label("flow"))
@@ -101,9 +128,7 @@ def flows_of(db: Connection, lane: str, *, after: str = "", limit: int) -> list[
     following = (
         select(func.min(outbox.c.flow)).where(here, outbox.c.flow > flows.c.flow).scalar_subquery()
     )
-    flows = flows.union_all(select(following).where(flows.c.flow.is_not(None)))
-    query = select(flows.c.flow).where(flows.c.flow.is_not(None)).limit(limit)
-    return list(db.execute(query).scalars())
+    return flows.union_all(select(following).where(flows.c.flow.is_not(None)))
 
 
 def load_due(
@@ -136,6 +161,34 @@ def next_due(db: Connection, lane: str, now: datetime, *, flows: Iterable[str]) 
     values = [{"b_lane": lane, "b_flow": flow, "b_now": now} for flow in flows]
     dues = [db.execute(_NEXT_DUE, each).scalar() for each in values]
     return min((due for due in dues if due is not None), default=None)
+
+
+def senders_of(db: Connection, lane: str) -> list[tuple[str, str]]:
+    """Return the flows of a lane, each with its sender; a seek or two for each."""
+    flows = _all_flows(lane)
+    sender = (
+        select(outbox.c.sender)
+        .where(outbox.c.lane == lane, outbox.c.flow == flows.c.flow)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(flows.c.flow, sender).where(flows.c.flow.is_not(None))
+    return [(row[0], row[1]) for row in db.execute(query)]
+
+
+def rename_lane(db: Connection, rows: Misplaced, *, limit: int) -> int:
+    """Put rows as they are into the lane where they belong; return how many that were."""
+    some = (
+        select(outbox.c.message_sid)
+        .where(
+            outbox.c.lane == rows.lane,
+            outbox.c.flow == rows.flow,
+            outbox.c.sender == rows.sender,
+        )
+        .limit(limit)
+    )
+    here = (outbox.c.lane == rows.lane) & outbox.c.message_sid.in_(some.scalar_subquery())
+    return db.execute(update(outbox).where(here).values(lane=rows.target)).rowcount
 
 
 def load_expired(db: Connection, now: datetime, *, limit: int) -> list[OutboxRow]:
@@ -276,9 +329,13 @@ def settle_refs(db: Connection, refs: Iterable[CarrierRef]) -> None:
         )
 
 
-def find_outbox(db: Connection, message_sids: Iterable[str]) -> dict[str, OutboxRow]:
-    """Return the rows of messages, whatever lane they wait in."""
-    query = select(*COLUMNS).where(outbox.c.message_sid.in_(list(message_sids)))
+def find_outbox(
+    db: Connection, message_sids: Iterable[str], *, lanes: Iterable[str]
+) -> dict[str, OutboxRow]:
+    """Return the rows of messages that wait in one of some lanes."""
+    query = select(*COLUMNS).where(
+        outbox.c.lane.in_(list(lanes)), outbox.c.message_sid.in_(list(message_sids))
+    )
     return {row.message_sid: _row(row._mapping) for row in db.execute(query)}
 
 

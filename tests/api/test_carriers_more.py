@@ -1,0 +1,324 @@
+"""What goes wrong around carriers: changes and losses amid work, many flows, long queues."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from tests.api.test_carriers import World
+from trunkline.carriers.port import Deferred, InDoubt, LateTaken, Refused
+from trunkline.dispatch import lanes, schedule
+from trunkline.dispatch.sweeper import Sweeper
+from trunkline.domain.carrier import CarrierAccount, CarrierState
+from trunkline.domain.message import Direction
+from trunkline.flows import carriers, routes
+from trunkline.flows.outbound import new_message, outbox_row
+from trunkline.flows.switchboard import read_configuration
+from trunkline.store.messages import insert_messages
+from trunkline.store.outbox import insert_outbox
+from trunkline.store.records import CARRIERS, insert_record, update_record
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    yield world
+    await world.close()
+
+
+def lane_of(world: World, name: str) -> Any:
+    return next(worker for worker in world.app.workers if worker.name == name)
+
+
+def sweeper_of(world: World) -> Sweeper:
+    return next(worker for worker in world.app.workers if isinstance(worker, Sweeper))
+
+
+async def fill(world: World, senders: Sequence[str], *, each: int) -> None:
+    """Let many messages wait that were accepted before."""
+    platform = world.app.platform
+    messages = [
+        new_message(
+            platform,
+            world.account_sid,
+            direction=Direction.OUTBOUND_API,
+            sender=sender,
+            recipient=f"+1555{n:07}",
+            body="x",
+        )
+        for n in range(each)
+        for sender in senders
+    ]
+
+    def work(db: Connection) -> None:
+        insert_messages(db, messages)
+        insert_outbox(db, [outbox_row(platform, message) for message in messages])
+
+    await platform.store.write(work)
+
+
+async def without_the_simulated_route(world: World) -> None:
+    for route in await routes.listed(world.app.platform):
+        if route.carrier == "simulated":
+            await routes.remove(world.app.platform, route.sid)
+
+
+async def test_a_lane_without_room_is_left_alone(world: World) -> None:
+    """A sender's rate would let its next text go; while the carrier is down nothing is tried."""
+    one = await world.add("one", sender_rates="long_code=1")
+    for n in range(3):
+        await world.sent(to=f"+1555867{n:04}")
+    one.down_since = world.clock.now()
+    world.clock.advance(10)
+    lane = lane_of(world, "one/0")
+    assert await lane.step() == 0
+    due = await lane.next_due()
+    assert due is None or due > world.clock.now()
+
+
+async def test_the_newer_of_two_snapshots_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was read before a change and comes after it does not undo it."""
+    await world.add("one")
+    platform = world.app.platform
+    read, gate, has_read = platform.store.read, asyncio.Event(), asyncio.Event()
+
+    async def slow(query: Any) -> Any:
+        found = await read(query)
+        if query is read_configuration and not has_read.is_set():
+            has_read.set()
+            await gate.wait()
+        return found
+
+    monkeypatch.setattr(platform.store, "read", slow)
+    before = asyncio.create_task(platform.switchboard.refresh())
+    await has_read.wait()
+    await carriers.change(platform, "one", state="disabled")
+    gate.set()
+    await before
+    assert platform.switchboard.accounts["one"].state is CarrierState.DISABLED
+
+
+async def test_a_carrier_that_cannot_be_opened_holds_nothing_up(world: World) -> None:
+    """Of a type that there is not here: the others are opened, and get what it would have got."""
+    platform, now = world.app.platform, world.clock.now()
+    strange = CarrierAccount(
+        sid=platform.chance.sid("CX", now),
+        account_sid=world.account_sid,
+        name="strange",
+        type="pigeon",
+        created_at=now,
+        updated_at=now,
+    )
+    await platform.store.write(lambda db: insert_record(db, CARRIERS, strange))
+    await routes.add(platform, routes.Wish(carrier="strange", order="1"))
+    await platform.switchboard.refresh()
+    waiting = str((await world.send(body="accepted before anybody tried")).json["sid"])
+    one = await world.add("one")
+    sid = await world.sent(to="+15558675311")
+    assert [s.message_sid for s in one.seen] == [waiting, sid]
+    known = replace_type(strange, "scripted")
+    await platform.store.write(lambda db: update_record(db, CARRIERS, known))
+    await platform.switchboard.refresh()
+    await world.app.settle()
+    again = await world.sent(to="+15558675312")
+    assert [s.message_sid for s in world.connector.made["strange"].seen] == [again]
+
+
+def replace_type(account: CarrierAccount, carrier_type: str) -> CarrierAccount:
+    values = {name: getattr(account, name) for name in account.__slots__}
+    return CarrierAccount(**values | {"type": carrier_type, "settings": {"lanes": "2"}})
+
+
+async def test_late_answers_may_name_one_reference_twice(world: World) -> None:
+    """The newer message has it then; neither is submitted again, nor is anything raised."""
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    sids = [await world.sent(), await world.sent(to="+15558675311")]
+    late = [LateTaken(submission=submission, carrier_ref="1") for submission in one.seen]
+    await world.told("one", *late)
+    await world.run_for(60)
+    assert [await world.status(sid) for sid in sids] == [("sent", None)] * 2
+    assert len(one.seen) == 2
+
+
+async def test_an_answer_that_comes_after_the_carrier_was_left_moves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message went elsewhere meanwhile, and stays there."""
+    monkeypatch.setattr(lanes, "CLOSE_SECONDS", 0.01)
+    three = await world.add("three", order=300)
+    two = await world.add("two", order=200)
+    one = await world.add("one")
+    one.gate = asyncio.Event()
+    one.answer = lambda s: Refused(30003, may_fail_over=True)
+    two.space = 0
+    sid = str((await world.send()).json["sid"])
+    lane = lane_of(world, "one/0")
+    assert await lane.step()
+    await carriers.change(world.app.platform, "one", state="disabled")
+    await world.app.settle()
+    await carriers.change(world.app.platform, "two", state="draining")
+    one.gate.set()
+    await lane.settle()
+    two.space = 100
+    await world.app.settle()
+    assert [s.message_sid for s in (*two.seen, *three.seen)] == [sid]
+    assert await world.waiting() == 0
+
+
+async def test_a_message_whose_segments_are_all_refused_takes_another_route(world: World) -> None:
+    """Refused twice is as good as once; some refused and some put off as well."""
+    two = await world.add("two", order=200)
+    one = await world.add("one")
+    one.answer = lambda s: Refused(30003, may_fail_over=True)
+    first = await world.sent(body="x" * 300)
+    one.answer = lambda s: Refused(30003, may_fail_over=True) if s.segment_index else Deferred(9)
+    second = await world.sent(to="+15558675311", body="x" * 300)
+    assert [s.message_sid for s in two.seen] == [first, first, second, second]
+    assert await world.waiting() == 0
+
+
+async def test_what_waits_goes_to_a_carrier_as_soon_as_one_is_back(world: World) -> None:
+    """Both were down, and nothing waited for the one that comes back."""
+    await without_the_simulated_route(world)
+    two = await world.add("two", order=200)
+    one = await world.add("one")
+    one.down_since = two.down_since = world.clock.now()
+    sids = [await world.sent(to=f"+1555867{n:04}") for n in range(3)]
+    await world.run_for(100)
+    assert await world.waiting() == 3
+    two.down_since = None
+    two.changed()
+    await world.app.settle()
+    assert [s.message_sid for s in two.seen] == sids
+
+
+async def test_many_flows_take_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one look finds and more than memory holds; all of them send alike."""
+    monkeypatch.setattr(lanes, "FLOWS_MAX", 50)
+    monkeypatch.setattr(schedule, "ROWS_MAX", 1000)
+    one = await world.add("one")
+    one.space = 0
+    await fill(world, [f"Brand{n:03}" for n in range(200)], each=20)
+    lane = lane_of(world, "one/0")
+    one.space = 25
+    while len(one.seen) < 1600:
+        assert await lane.step()
+        await lane.settle()
+    sent = Counter(s.sender for s in one.seen)
+    assert len(sent) == 200
+    assert min(sent.values()) >= 4
+    assert max(sent.values()) <= 16
+
+
+async def test_with_more_lanes_pairs_keep_their_order_and_senders_their_lane(
+    world: World,
+) -> None:
+    """What waits is put where what comes later goes, before anything leaves."""
+    one = await world.add("one")
+    one.space = 0
+    senders = [f"Brand{n:02}" for n in range(12)]
+    await fill(world, senders, each=20)
+    await carriers.change(world.app.platform, "one", settings={"lanes": "4"})
+    await fill(world, senders, each=20)
+    await world.app.settle()
+    seen = world.connector.made["one"].seen
+    assert len(seen) == 480
+    for sender in senders:
+        mine = [s.message_sid for s in seen if s.sender == sender]
+        assert mine == sorted(mine)
+    rows = await world.app.store.read(lanes_of_senders)
+    assert rows == []
+
+
+def lanes_of_senders(db: Connection) -> list[Any]:
+    return list(db.execute(text("SELECT lane, sender FROM outbox")))
+
+
+async def test_what_was_disabled_while_it_was_closed_is_not_opened_again(world: World) -> None:
+    """Its settings were changed, and before it had taken leave it was switched off."""
+    one = await world.add("one")
+    one.gate = asyncio.Event()
+    await world.send()
+    assert await lane_of(world, "one/0").step()
+    await carriers.change(world.app.platform, "one", settings={"failover_seconds": "7"})
+    step = asyncio.create_task(world.app.carriers.step())
+    await carriers.change(world.app.platform, "one", state="disabled")
+    assert not step.done()
+    one.gate.set()
+    await step
+    await world.app.settle()
+    assert world.connector.opened == 1
+
+
+async def test_answers_that_could_not_be_recorded_are_recorded_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full when the carrier answered, and is not any more when we stop."""
+    world = World(tmp_path)
+    one = await world.add("one")
+    sid = str((await world.send()).json["sid"])
+    store = world.app.store
+    write, broken = store.write, [True]
+
+    async def failing(work: Any) -> Any:
+        if broken and one.seen:
+            raise OSError("disk full")
+        return await write(work)
+
+    monkeypatch.setattr(store, "write", failing)
+    lane = lane_of(world, "one/0")
+    assert await lane.step()
+    await lane.settle()
+    broken.clear()
+    await world.close()
+    again = World(tmp_path)
+    await again.app.settle()
+    assert await again.status(sid) == ("sent", None)
+    assert again.connector.made["one"].seen == []
+    await again.close()
+
+
+async def test_no_question_reads_the_whole_queue(world: World) -> None:
+    """Whatever happens to messages that wait, an index finds them."""
+    asked = plans_of(world.app.store.engine), plans_of(world.app.store._reading)
+    two = await world.add("two", order=200)
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    doubtful = await world.sent(body="x" * 200)
+    await world.told("one", LateTaken(submission=one.seen[0], carrier_ref="late"))
+    one.answer = lambda s: Deferred(5)
+    await world.sent(to="+15558675311", ValidityPeriod=60)
+    one.down_since = world.clock.now()
+    await world.run_for(100)
+    await carriers.change(world.app.platform, "one", state="disabled")
+    await world.run_for(100)
+    assert two.seen
+    assert doubtful
+    plans = {plan for statements in asked for plan in statements}
+    assert plans
+    scans = {
+        plan for plan in plans if plan[1].startswith("SCAN outbox") and " USING " not in plan[1]
+    }
+    assert scans == set()
+
+
+def plans_of(engine: Engine) -> set[tuple[str, str]]:
+    """Return a set that gets every statement with each step of its plan."""
+    found: set[tuple[str, str]] = set()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def explain(_: Any, cursor: Any, statement: str, given: Any, *rest: Any) -> None:
+        if "outbox" not in statement or statement.startswith(("EXPLAIN", "INSERT")):
+            return
+        one = given[0] if isinstance(given, list) else given
+        plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", one)
+        found.update((statement, row[-1]) for row in plan)
+
+    return found
