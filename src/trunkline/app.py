@@ -371,7 +371,8 @@ def _tls_context(config: Config) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(cert, key)
+        # A key with a passphrase is refused; OpenSSL would ask for it on the terminal, and wait.
+        context.load_cert_chain(cert, key, password="")
     except OSError as error:  # ssl.SSLError is one.
         raise StartupError(
             f"The certificate {cert} and the key {key} cannot be used: {error.strerror}."

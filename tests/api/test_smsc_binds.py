@@ -188,19 +188,22 @@ def test_a_bucket_fills_with_time() -> None:
 def test_who_guesses_waits_longer_each_time() -> None:
     """The first mistakes are free; a good bind, or a while of peace, makes up for all."""
     guarded = Binds()
-    waits = []
-    for at in range(14):
-        waits.append(guarded.wait_seconds("192.0.2.1"))
-        guarded.failed("192.0.2.1", now=float(at))
+
+    def guess(host: str = "192.0.2.1", *, now: float = 0.0, is_good: bool = False) -> float | None:
+        wait = guarded.turn(host, is_good=is_good, now=now)
+        guarded.waited(host)
+        return wait
+
+    waits = [guess(now=float(at)) for at in range(14)]
     assert waits[:6] == [0.0] * 6
     assert waits[6:9] == [1.0, 2.0, 4.0]
-    assert waits[-1] == binds.WAIT_SECONDS_MAX
-    assert guarded.wait_seconds("192.0.2.2") == 0.0
-    guarded.failed("192.0.2.1", now=10_000.0)
-    assert guarded.wait_seconds("192.0.2.1") == 0.0
+    assert waits[-1] == binds.WAIT_SECONDS_MAX < connection.SESSION_INIT_SECONDS
+    assert guess("192.0.2.2") == 0.0
+    assert guess(now=20.0, is_good=True) == binds.WAIT_SECONDS_MAX
     guarded.succeeded("192.0.2.1")
+    assert guess(now=21.0) == 0.0
     for number in range(binds.HOSTS_MAX + 1):
-        guarded.failed(str(number), now=0.0)
+        guess(str(number))
     assert len(guarded._failures) == binds.HOSTS_MAX
 
 

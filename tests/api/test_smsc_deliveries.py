@@ -44,7 +44,9 @@ async def acme(trunkline: Trunkline) -> str:
 
 async def waiting(trunkline: Trunkline, system_id: str = "acme") -> int:
     """Return how much waits for a customer."""
-    return await trunkline.app.store.read(lambda db: count_deliveries(db, system_id))
+    return await trunkline.app.store.read(
+        lambda db: count_deliveries(db, trunkline.account_sid, system_id)
+    )
 
 
 async def nothing_waits(trunkline: Trunkline, system_id: str = "acme") -> None:
@@ -186,7 +188,7 @@ async def was_tried(trunkline: Trunkline, attempts: int) -> None:
         rows: list[DeliveryRow] = []
         while [row.attempts for row in rows] != [attempts]:
             rows = await trunkline.app.store.read(
-                lambda db: load_deliveries(db, "acme", later, limit=9)
+                lambda db: load_deliveries(db, trunkline.account_sid, "acme", now=later, limit=9)
             )
 
     await asyncio.wait_for(look(), 10)
@@ -298,7 +300,7 @@ async def test_what_is_too_old_or_too_much_is_given_up(trunkline: Trunkline, acm
     assert await sweep(trunkline.app.platform) == 0
     await store.write(lambda db: insert_deliveries(db, rows_of("many", 10)))
     assert await store.write(lambda db: sweep_deliveries(db, AT_ONCE, limit=4)) == 6
-    left = await store.read(lambda db: load_deliveries(db, "many", NOON, limit=10))
+    left = await store.read(lambda db: load_deliveries(db, "AC", "many", now=NOON, limit=10))
     assert [int(row.sid[2:], 16) for row in left] == [6, 7, 8, 9]
     trunkline.clock.advance(KEPT_FOR.total_seconds() + 60)
     assert await sweep(trunkline.app.platform) == 5

@@ -22,6 +22,7 @@ from trunkline.domain.sending import Draft, SendRequest, check_content
 from trunkline.flows.deliveries import CREDENTIALS_MAX
 from trunkline.flows.outbound import new_message, prepare
 from trunkline.flows.platform import Platform
+from trunkline.flows.switchboard import SIMULATED
 from trunkline.store.deliveries import count_deliveries, forget_customer
 from trunkline.store.records import (
     ACCOUNTS,
@@ -33,6 +34,7 @@ from trunkline.store.records import (
     insert_record,
     update_record,
 )
+from trunkline.store.segments import forget_source
 
 SIMULATOR = "simulator"  # The system_id that is there from the start on a machine of one's own.
 SENDER_LENGTH_MAX = 20  # What source_addr has room for (SMPP 3.4 §5.2.8).
@@ -143,8 +145,10 @@ async def remove(platform: Platform, system_id: str) -> None:
     """Remove a credential with what waits for it, or refuse (20404); who is bound is unbound."""
 
     def work(db: Connection) -> None:
-        delete_record(db, SMPP_CREDENTIALS, _required(db, system_id).sid)
-        forget_customer(db, system_id)
+        credential = _required(db, system_id)
+        delete_record(db, SMPP_CREDENTIALS, credential.sid)
+        forget_customer(db, credential.account_sid, system_id)
+        forget_source(db, journal_of(credential))
 
     await platform.store.write(work)
 
@@ -154,7 +158,7 @@ async def listed(platform: Platform) -> list[tuple[SmppCredential, int]]:
 
     def query(db: Connection) -> list[tuple[SmppCredential, int]]:
         found = all_records(db, SMPP_CREDENTIALS, limit=CREDENTIALS_MAX)
-        return [(each, count_deliveries(db, each.system_id)) for each in found]
+        return [(each, count_deliveries(db, each.account_sid, each.system_id)) for each in found]
 
     return await platform.store.read(query)
 
@@ -185,12 +189,22 @@ async def sign_in(
     is_right = hmac.compare_digest(expected.encode(), password.encode())
     if credential is None:
         return BindTrouble.UNKNOWN
-    if not is_right:
-        return BindTrouble.PASSWORD
     is_allowed = credential.is_enabled and _is_among(host, credential.allowed_hosts)
+    # Whether the password is right is told to nobody who may not bind anyway.
     if not is_allowed or not await _is_active(platform, credential.account_sid):
         return BindTrouble.NOT_ALLOWED
-    return credential
+    return credential if is_right else BindTrouble.PASSWORD
+
+
+def may_stay(bound: SmppCredential, present: SmppCredential, *, host: str) -> bool:
+    """Tell whether who bound from *host* with a credential as it was could do so now."""
+    is_same = (bound.sid, bound.sealed_password) == (present.sid, present.sealed_password)
+    return is_same and _is_among(host, present.allowed_hosts)
+
+
+def journal_of(credential: SmppCredential) -> str:
+    """Return under what a customer's segments are kept; nobody else ever has it."""
+    return f"smsc/{credential.sid}"
 
 
 async def keep_simulator(platform: Platform, password: str | None) -> None:
@@ -206,10 +220,14 @@ async def keep_simulator(platform: Platform, password: str | None) -> None:
         kept = None if known is None else platform.vault.open(known.sealed_password)
         if kept == password:
             return
-        if known is not None:
-            delete_record(db, SMPP_CREDENTIALS, known.sid)
-        if password is not None:
+        if known is None and password is not None:
             insert_record(db, SMPP_CREDENTIALS, _simulator(platform, password))
+        elif known is not None and password is not None:
+            update_record(
+                db, SMPP_CREDENTIALS, _changed(platform, known, Wishes(password=password))
+            )
+        elif known is not None:
+            delete_record(db, SMPP_CREDENTIALS, known.sid)
 
     await platform.store.write(work)
 
@@ -271,7 +289,9 @@ def _simulated(platform: Platform, credential: SmppCredential, submitted: Submit
         raise Refusal(21266)
     check_content(SendRequest(body=submitted.body))
     carrier = platform.rules.carrier
-    if not platform.switchboard.is_usable(carrier):
+    account = platform.switchboard.accounts.get(carrier)
+    is_simulated = account is not None and account.type == SIMULATED
+    if not is_simulated or not platform.switchboard.is_usable(carrier):
         raise Refusal(21612, recipient=recipient.text, sender=sender)
     return new_message(
         platform,
@@ -376,8 +396,9 @@ async def _is_active(platform: Platform, account_sid: str) -> bool:
 
 
 def _is_among(host: str, places: tuple[str, ...]) -> bool:
-    if not places:
-        return True
+    if not places or not host:
+        # Who is gone before it can be asked from where has no host.
+        return not places
     address = ip_address(host)
     # A socket for both families shows IPv4 peers as ::ffff:192.0.2.1.
     plain = getattr(address, "ipv4_mapped", None) or address

@@ -169,17 +169,26 @@ def guests_of(
         return []
     found = all_records(db, SMPP_CREDENTIALS, limit=CREDENTIALS_MAX)
     simulators = [c for c in found if c.is_simulator and c.is_enabled]
-    for account_sid in dict.fromkeys(c.account_sid for c in simulators):
-        last = _last_of(db, account_sid, incoming.recipient, recipient=incoming.sender)
-        if last is not None:
-            return [c for c in simulators if c.system_id == last]
-    return simulators
+    accounts = dict.fromkeys(c.account_sid for c in simulators)
+    lasts = [
+        last
+        for account_sid in accounts
+        if (last := _last_of(db, account_sid, incoming.recipient, recipient=incoming.sender))
+    ]
+    if not lasts:
+        return simulators
+    writer, _ = max(lasts, key=lambda last: last[1])
+    return [c for c in simulators if (c.account_sid, c.system_id) == writer]
 
 
-async def due(platform: Platform, system_id: str, *, limit: int) -> list[DeliveryRow]:
-    """Return what can be delivered to a customer now."""
+async def due(
+    platform: Platform, account_sid: str, system_id: str, *, limit: int
+) -> list[DeliveryRow]:
+    """Return what can be delivered to a customer now; not what another once had by that name."""
     now = platform.clock.now()
-    return await platform.store.read(lambda db: load_deliveries(db, system_id, now, limit=limit))
+    return await platform.store.read(
+        lambda db: load_deliveries(db, account_sid, system_id, now=now, limit=limit)
+    )
 
 
 async def settle(platform: Platform, taken: Sequence[str], missed: Sequence[DeliveryRow]) -> None:
@@ -262,12 +271,17 @@ def _last_writer(
     if not simulators:
         return []
     last = _last_of(db, message.account_sid, message.recipient, recipient=message.sender or "")
-    return [c for c in simulators if c.system_id == last]
+    return [c for c in simulators if last and (c.account_sid, c.system_id) == last[0]]
 
 
-def _last_of(db: Connection, account_sid: str, sender: str, *, recipient: str) -> str | None:
-    """Return who submitted the last message of a pair of addresses; None unless over SMPP."""
+def _last_of(
+    db: Connection, account_sid: str, sender: str, *, recipient: str
+) -> tuple[tuple[str, str], datetime] | None:
+    """Return who submitted the last message of a pair of addresses, and when.
+
+    That is an account and a system_id; None where the message did not come over SMPP.
+    """
     wanted = MessageFilter(sender=sender, recipient=recipient)
     found = page_messages(db, account_sid, wanted, Page(size=1))
     origin = origin_of(found.items[0]) if found.items else None
-    return origin.system_id if origin else None
+    return ((account_sid, origin.system_id), found.items[0].created_at) if origin else None

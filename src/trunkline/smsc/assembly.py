@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from trunkline.domain.carrier import SmppCredential
+from trunkline.flows.customers import journal_of
 from trunkline.flows.deliveries import Origin, ReceiptNote, Wanted, is_wanted, receipt_row
 from trunkline.flows.platform import Platform
 from trunkline.smpp.concatenation import Reassembly, Segment, Text, TextKey
@@ -26,8 +27,6 @@ EXPIRY_SECONDS = 300.0  # Senders send all segments within seconds; a retry take
 # Of one customer: a few MB of memory, and more than a minute of long texts at any rate granted.
 TEXTS_MAX = 2_000
 SEGMENTS_MAX = 10_000
-
-SOURCE = "smsc/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,7 @@ class _Kept(msgspec.Struct, array_like=True):
 class _Shelf:
     """The texts of one customer that are not whole."""
 
+    credential: SmppCredential
     reassembly: Reassembly
     parts: dict[tuple[TextKey, int], Part] = field(default_factory=dict)
     sids: dict[TextKey, str] = field(default_factory=dict)
@@ -87,23 +87,23 @@ class Assembly:
 
         Those whose message is there already are only forgotten.
         """
-        kept = await self._journal.load(SOURCE + credential.system_id)
+        kept = await self._journal.load(journal_of(credential))
         whole: list[tuple[Part, ...]] = []
         for _, doc in kept:
             found = msgspec.msgpack.decode(doc, type=_Kept)
             part = _part(found.wish, found.sid, at=found.at)
-            for parts in self.add(credential.system_id, part, now=now):
+            for parts in self.add(credential, part, now=now):
                 if await self._is_message(credential, parts[0].sid):
-                    await self.forget(credential.system_id, parts)
+                    await self.forget(credential, parts)
                 elif is_whole(parts):
                     whole.append(parts)
                 else:
                     await self.end(credential, parts, status="expired", error_code=None)
         return whole
 
-    def place(self, system_id: str, wish: Wish) -> Part:
+    def place(self, credential: SmppCredential, wish: Wish) -> Part:
         """Return the part that a wish is; one that was placed before is the same part again."""
-        shelf = self._shelf(system_id)
+        shelf = self._shelf(credential)
         now = self._platform.clock.now()
         part = _part(wish, "", at=now)
         known = shelf.parts.get((part.key, part.number))
@@ -115,44 +115,43 @@ class Assembly:
             sid = shelf.sids[part.key] = self._platform.chance.sid("SM", now)
         return replace(part, sid=sid)
 
-    async def keep(self, system_id: str, part: Part) -> None:
+    async def keep(self, credential: SmppCredential, part: Part) -> None:
         """Put a part on disk."""
         doc = msgspec.msgpack.encode(_Kept(part.sid, part.at, part.wish))
-        source = SOURCE + system_id
+        source = journal_of(credential)
         await self._journal.keep(source, part.message_id, number=part.number, doc=doc)
 
-    def add(self, system_id: str, part: Part, *, now: float) -> list[tuple[Part, ...]]:
+    def add(self, credential: SmppCredential, part: Part, *, now: float) -> list[tuple[Part, ...]]:
         """Put a part, which is on disk, to the others; return the texts that end by it.
 
         Mostly there is none, or one that is whole; what had to make room is not.
         """
-        shelf = self._shelf(system_id)
+        shelf = self._shelf(credential)
         ended = [self._taken(shelf, text) for text in shelf.reassembly.add(part, now=now)]
         if not any(part is each for parts in ended for each in parts):
             shelf.sids.setdefault(part.key, part.sid)
             shelf.parts.setdefault((part.key, part.number), part)
         return ended
 
-    def restore(self, system_id: str, parts: Iterable[Part], *, now: float) -> None:
+    def restore(self, credential: SmppCredential, parts: Iterable[Part], *, now: float) -> None:
         """Let the parts of a text wait on that was whole but could not be accepted."""
         for part in parts:
-            self._shelf(system_id).sids[part.key] = part.sid
-            self.add(system_id, part, now=now)
+            self._shelf(credential).sids[part.key] = part.sid
+            self.add(credential, part, now=now)
 
-    async def forget(self, system_id: str, parts: Sequence[Part]) -> None:
+    async def forget(self, credential: SmppCredential, parts: Sequence[Part]) -> None:
         """Remove the parts of a text from the disk."""
-        source = SOURCE + system_id
+        source = journal_of(credential)
         await asyncio.gather(*(self._journal.forget(source, part.message_id) for part in parts))
 
-    async def expire(self, credentials: Iterable[SmppCredential], *, now: float) -> None:
-        """End the texts whose time is over."""
-        for credential in credentials:
-            shelf = self._shelves.get(credential.system_id)
-            if shelf is None:
-                continue
+    async def expire(self, now: float) -> None:
+        """End the texts whose time is over, of customers who are gone, too."""
+        for sid, shelf in list(self._shelves.items()):
             for text in shelf.reassembly.expire(now):
                 parts = self._taken(shelf, text)
-                await self.end(credential, parts, status="expired", error_code=None)
+                await self.end(shelf.credential, parts, status="expired", error_code=None)
+            if not shelf.parts and not shelf.sids:
+                self._shelves.pop(sid, None)
 
     async def end(
         self,
@@ -180,26 +179,26 @@ class Assembly:
             insert_deliveries(db, rows)
 
         await self._platform.store.write(work)
-        await self.forget(credential.system_id, parts)
+        await self.forget(credential, parts)
         self._platform.bells.deliveries.ring()
 
-    def is_waiting(self, system_id: str, sid: str) -> bool:
+    def is_waiting(self, credential: SmppCredential, sid: str) -> bool:
         """Tell whether a customer's text waits for segments."""
-        return sid in self._shelf(system_id).sids.values()
+        return sid in self._shelf(credential).sids.values()
 
     async def _is_message(self, credential: SmppCredential, sid: str) -> bool:
         return await self._platform.store.read(
             lambda db: find_message(db, credential.account_sid, sid) is not None
         )
 
-    def _shelf(self, system_id: str) -> _Shelf:
-        shelf = self._shelves.get(system_id)
+    def _shelf(self, credential: SmppCredential) -> _Shelf:
+        shelf = self._shelves.get(credential.sid)
         if shelf is None:
             # No whole text is remembered: what is sent again after it is a text of its own.
             reassembly = Reassembly(
                 EXPIRY_SECONDS, texts_max=TEXTS_MAX, segments_max=SEGMENTS_MAX, whole_texts_max=0
             )
-            shelf = self._shelves[system_id] = _Shelf(reassembly)
+            shelf = self._shelves[credential.sid] = _Shelf(credential, reassembly)
         return shelf
 
     def _taken(self, shelf: _Shelf, text: Text) -> tuple[Part, ...]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -50,6 +50,8 @@ WINDOW_MAX = 50
 RESPONSE_SECONDS = 30.0
 ENQUIRE_SECONDS = 30.0
 SESSION_INIT_SECONDS = 10.0
+# What was said last is on its way for so long; who does not read it holds no place for it.
+CLOSE_SECONDS = 5.0
 # A receiver may have nothing to do for long, and enquire_link tells whether it is there.
 INACTIVITY_SECONDS = 86_400.0
 # What waits for our answers: beyond it the peer is not read from, so that it sends no faster.
@@ -96,10 +98,14 @@ class _Parcel:
 
 
 class Connection(asyncio.Protocol):
-    """One connection; it is a Peer of the binds while it is bound."""
+    """One connection; it is a Peer of the binds while it is bound.
 
-    def __init__(self, house: House) -> None:
+    *is_stranger* says that it was counted among them already.
+    """
+
+    def __init__(self, house: House, *, is_stranger: bool = False) -> None:
         self._house = house
+        self._is_stranger = is_stranger
         self._loop = asyncio.get_running_loop()
         self._session = Session(
             Role.SMSC,
@@ -114,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._credential: SmppCredential | None = None
         self._host = ""
+        self._is_dismissed = False
         self._inbox = bytearray()
         self._asked: list[Request] = []
         self._asked_octets = 0
@@ -135,6 +142,11 @@ class Connection(asyncio.Protocol):
         self._credential = credential
 
     @property
+    def host(self) -> str:
+        """From where it comes."""
+        return self._host
+
+    @property
     def room(self) -> int:
         """How many deliver_sm it can take now; 0 for a transmitter."""
         is_receiver = self._session.state in {State.BOUND_RX, State.BOUND_TRX}
@@ -148,7 +160,9 @@ class Connection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         self._host = address[0] if address else ""
         self._house.connected.add(self)
-        if len(self._house.connected) > self._house.connections_max:
+        self._is_stranger = self._is_stranger or self._house.binds.come(self._host)
+        is_full = len(self._house.connected) > self._house.connections_max
+        if is_full or not self._is_stranger:
             self._transport.abort()
         self._arm()
 
@@ -160,6 +174,7 @@ class Connection(asyncio.Protocol):
             self._count(parcel, None)
         self._to_send.clear()
         self._house.connected.discard(self)
+        self._is_no_stranger()
         if self._credential is not None:
             self._house.binds.leave(self)
         if self._timer is not None:
@@ -190,12 +205,13 @@ class Connection(asyncio.Protocol):
         self._to_send.extend((pdu, parcel) for pdu in pdus)
 
     def dismiss(self) -> None:
-        """Unbind, or close a connection that is not bound."""
+        """Unbind, or close a connection that is not bound; nothing more is taken from it."""
+        self._is_dismissed = True
         if self._session.state in BOUND:
             self._session.unbind(self._loop.time())
             self._after()
-        elif self._transport is not None:
-            self._transport.close()
+        else:
+            self._close()
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -243,6 +259,8 @@ class Connection(asyncio.Protocol):
                 log.info("an SMPP peer is not understood", host=self._host, reason=reason)
 
     def _may_ask(self, pdu: Pdu) -> bool:
+        if self._is_dismissed:
+            return False
         if not isinstance(pdu, SUBMISSIONS):
             return True
         count = len(pdu.dest_address) if isinstance(pdu, SubmitMulti) else 1
@@ -272,14 +290,11 @@ class Connection(asyncio.Protocol):
 
     async def _bind(self, number: int, pdu: Bind) -> None:
         """Let the peer in, or tell it why not and close the connection."""
-        binds = self._house.binds
-        # Who guesses waits longer each time, whatever it guesses.
-        await asyncio.sleep(binds.wait_seconds(self._host))
         signing = sign_in(self._house.platform, pdu.system_id, pdu.password, host=self._host)
         (outcome,) = await asyncio.gather(signing, return_exceptions=True)
+        status = await self._admit(outcome)
         if self._session.state is State.CLOSED:
             return
-        status = self._admit(outcome)
         response = _RESPONSES[type(pdu)]
         if status == CommandStatus.ESME_ROK:
             tlvs = (SC_INTERFACE_VERSION.make(INTERFACE_VERSION),)
@@ -290,24 +305,36 @@ class Connection(asyncio.Protocol):
         log.info("smpp bind", host=self._host, system_id=pdu.system_id, status=status.name)
         self._after()
         if status == CommandStatus.ESME_ROK:
+            self._is_no_stranger()
             self._house.courier.wake()
-        elif self._transport is not None:
-            self._transport.close()
+        else:
+            self._close()
 
-    def _admit(self, outcome: SmppCredential | BindTrouble | BaseException) -> CommandStatus:
+    async def _admit(self, outcome: SmppCredential | BindTrouble | BaseException) -> CommandStatus:
         """Join the bound connections, or return why that cannot be."""
         if isinstance(outcome, BaseException):
             log.error("a bind failed", exc_info=outcome)
             return CommandStatus.ESME_RSYSERR
-        binds = self._house.binds
+        binds, is_good = self._house.binds, isinstance(outcome, SmppCredential)
+        wait = binds.turn(self._host, is_good=is_good, now=self._loop.time())
+        if wait:
+            await asyncio.sleep(wait)
+            binds.waited(self._host)
+        if wait is None or self._session.state is State.CLOSED:
+            return CommandStatus.ESME_RBINDFAIL
         if isinstance(outcome, BindTrouble):
-            binds.failed(self._host, now=self._loop.time())
             return _TROUBLES[outcome]
         self._credential = outcome
         if not binds.join(self):
             return CommandStatus.ESME_RBINDFAIL
         binds.succeeded(self._host)
         return CommandStatus.ESME_ROK
+
+    def _is_no_stranger(self) -> None:
+        """Make room for another of the same host that is not bound yet."""
+        if self._is_stranger:
+            self._is_stranger = False
+            self._house.binds.go(self._host)
 
     def _landed(self, number: int, command_status: int | None) -> None:
         """Take notice of the answer to a deliver_sm, or of none."""
@@ -335,13 +362,22 @@ class Connection(asyncio.Protocol):
         if octets:
             transport.write(octets)
         if self._session.is_over:
-            transport.close()
+            self._close()
             return
         if self._inbox and not self._keeps_up():
             transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()
         self._arm()
+
+    def _close(self) -> None:
+        """Close the connection when the peer has read what was said, or did not for too long."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
     def _arm(self) -> None:
         """See to it that the session is asked when its next timer runs out."""
@@ -360,8 +396,3 @@ class Connection(asyncio.Protocol):
         for event in self._session.tick(self._loop.time()):
             self._take(event, [])
         self._after()
-
-
-def listener(house: House) -> Callable[[], Connection]:
-    """Return what makes a connection for each ESME that comes."""
-    return lambda: Connection(house)

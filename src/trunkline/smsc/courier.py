@@ -10,7 +10,7 @@ from trunkline.flows.deliveries import due, settle
 from trunkline.flows.platform import Platform
 from trunkline.runtime import SystemClock
 from trunkline.smpp.status import CommandStatus
-from trunkline.smsc.binds import Binds
+from trunkline.smsc.binds import Binds, Customer
 from trunkline.smsc.rendering import deliver_sms
 from trunkline.store.deliveries import DeliveryRow
 
@@ -38,7 +38,7 @@ class Courier:
     def __init__(self, platform: Platform, binds: Binds) -> None:
         self._platform = platform
         self._binds = binds
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[Customer, _Queue] = {}
         self._taken: list[DeliveryRow] = []
         self._missed: list[DeliveryRow] = []
 
@@ -64,12 +64,12 @@ class Courier:
     async def step(self) -> None:
         """Forget what was taken and send what there is room for."""
         await self._settle()
-        bound = self._binds.system_ids
-        for system_id in self._queues.keys() - bound:
-            self._put_back(system_id)
-        for system_id in bound:
-            if self._binds.receiver(system_id) is not None:
-                await self._serve(system_id)
+        bound = self._binds.customers
+        for customer in self._queues.keys() - bound:
+            self._put_back(customer)
+        for customer in bound:
+            if self._binds.receiver(customer) is not None:
+                await self._serve(customer)
 
     async def _settle(self) -> None:
         # Copies: more comes in while these are written.
@@ -80,33 +80,33 @@ class Courier:
         # Only now: what could not be written is written the next time.
         self._taken, self._missed = self._taken[len(taken) :], self._missed[len(missed) :]
         for row in (*taken, *missed):
-            self._queue(row.system_id).known.discard(row.sid)
+            self._queue((row.account_sid, row.system_id)).known.discard(row.sid)
 
-    async def _serve(self, system_id: str) -> None:
-        queue = self._queue(system_id)
+    async def _serve(self, customer: Customer) -> None:
+        queue = self._queue(customer)
         if not queue.waiting:
-            await self._load(system_id, queue)
+            await self._load(customer, queue)
         while queue.waiting:
-            peer = self._binds.receiver(system_id)
+            peer = self._binds.receiver(customer)
             if peer is None:
                 return
             row = queue.waiting.popleft()
             peer.deliver(row, deliver_sms(row))
 
-    def _put_back(self, system_id: str) -> None:
+    def _put_back(self, customer: Customer) -> None:
         """Forget what was read for somebody who is gone; it is on disk."""
-        queue = self._queues[system_id]
+        queue = self._queues[customer]
         queue.known.difference_update(row.sid for row in queue.waiting)
         queue.waiting.clear()
         if not queue.known:
-            del self._queues[system_id]
+            del self._queues[customer]
 
-    async def _load(self, system_id: str, queue: _Queue) -> None:
-        rows = await due(self._platform, system_id, limit=len(queue.known) + LOADED_MAX)
+    async def _load(self, customer: Customer, queue: _Queue) -> None:
+        rows = await due(self._platform, *customer, limit=len(queue.known) + LOADED_MAX)
         for row in rows:
             if row.sid not in queue.known:
                 queue.known.add(row.sid)
                 queue.waiting.append(row)
 
-    def _queue(self, system_id: str) -> _Queue:
-        return self._queues.setdefault(system_id, _Queue())
+    def _queue(self, customer: Customer) -> _Queue:
+        return self._queues.setdefault(customer, _Queue())

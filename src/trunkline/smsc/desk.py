@@ -5,7 +5,7 @@ store fails, nothing was taken, and the answer is ESME_RSYSERR.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -184,19 +184,15 @@ class Desk:
         self, credential: SmppCredential, entries: Sequence[_Entry], *, now: float
     ) -> None:
         """Keep segments; the one that makes its text whole stands for all of it."""
-        system_id, assembly = credential.system_id, self.assembly
-        segments = [entry for entry in entries if entry.wish and entry.wish.place]
-        if not segments:
-            return
-        for entry in segments:
-            if entry.wish:
-                entry.part = assembly.place(system_id, entry.wish)
-        parts = [entry.part for entry in segments if entry.part]
-        await asyncio.gather(*(assembly.keep(system_id, part) for part in parts))
-        for entry, part in zip(segments, parts, strict=True):
-            entry.message_id = part.message_id
-            for ended in assembly.add(system_id, part, now=now):
-                await self._end(credential, entry, parts=ended)
+        for wave in _waves(entries):
+            for entry, wish in wave:
+                entry.part = self.assembly.place(credential, wish)
+            parts = [(entry, entry.part) for entry, _ in wave if entry.part]
+            await asyncio.gather(*(self.assembly.keep(credential, part) for _, part in parts))
+            for entry, part in parts:
+                entry.message_id = part.message_id
+                for ended in self.assembly.add(credential, part, now=now):
+                    await self._end(credential, entry, parts=ended)
 
     async def _end(
         self, credential: SmppCredential, entry: _Entry, *, parts: tuple[Part, ...]
@@ -261,7 +257,7 @@ class Desk:
         """End a whole text that was refused; its last segment is answered, the others told."""
         last = entry.part
         if last is not None:
-            await self.assembly.forget(credential.system_id, [last])
+            await self.assembly.forget(credential, [last])
         others = [part for part in entry.parts if part is not last]
         if others:
             await self.assembly.end(credential, others, status="failed", error_code=code)
@@ -297,11 +293,11 @@ class Desk:
         """Forget the segments of a text that became a message, or let them wait on."""
         if entry.status == OK:
             # If that fails, they are forgotten at the next start: their message is there.
-            forgetting = self.assembly.forget(credential.system_id, entry.parts)
+            forgetting = self.assembly.forget(credential, entry.parts)
             await asyncio.gather(forgetting, return_exceptions=True)
             return
         others = [part for part in entry.parts if part is not entry.part]
-        self.assembly.restore(credential.system_id, others, now=now)
+        self.assembly.restore(credential, others, now=now)
 
     async def _query(
         self, credential: SmppCredential, request: Request, *, query: QuerySm
@@ -309,7 +305,7 @@ class Desk:
         message_id = query.message_id[:MESSAGE_ID_LENGTH_MAX]
         sid = message_sid_of(message_id)
         message = await self._find(credential, sid)
-        if message is None and not self.assembly.is_waiting(credential.system_id, sid):
+        if message is None and not self.assembly.is_waiting(credential, sid):
             status = CommandStatus.ESME_RINVMSGID
             return Reply(request.sequence_number, QuerySmResp(), status)
         if message is None:
@@ -363,6 +359,26 @@ def message_sid_of(message_id: str) -> str:
     return message_id.strip().partition("-")[0]
 
 
+def _waves(entries: Iterable[_Entry]) -> list[list[tuple[_Entry, Wish]]]:
+    """Return the segments among *entries*, in groups that name no place of a text twice.
+
+    References are used again soon: the second of two is a text of its own if the first is whole.
+    """
+    waves: list[list[tuple[_Entry, Wish]]] = []
+    seen: set[tuple[object, ...]] = set()
+    for entry in entries:
+        wish = entry.wish
+        if wish is None or wish.place is None:
+            continue
+        place = (wish.source, wish.destination, wish.place)
+        if not waves or place in seen:
+            waves.append([])
+            seen.clear()
+        seen.add(place)
+        waves[-1].append((entry, wish))
+    return waves
+
+
 def _fail(entry: _Entry, status: CommandStatus) -> None:
     entry.status, entry.wish, entry.message_id = status, None, ""
 
@@ -379,6 +395,9 @@ def _reply(job: _Job) -> Reply:
 def _multi_reply(job: _Job) -> Reply:
     """Return the answer for several: the id that their receipts will tell, and who gets none."""
     good = [entry for entry in job.entries if entry.status == OK]
+    if not job.entries:
+        status = CommandStatus.ESME_RINVNUMDESTS
+        return Reply(job.request.sequence_number, SubmitMultiResp(), status)
     if not good:
         return Reply(job.request.sequence_number, SubmitMultiResp(), job.entries[0].status)
     unsuccess = tuple(

@@ -105,5 +105,7 @@ def _written(text: str) -> tuple[int, int, str]:
     address = parse_sender(text)
     bare = (address.bare if address else text)[: ADDRESS_LENGTH_MAX + 1]
     ton, npi = _TON_NPI.get(address.kind, (0, 0)) if address else (0, 0)
-    latin = bare.removeprefix("+").encode("latin-1", "replace").decode("latin-1")
+    # A NUL would end the field, and what cannot be written would be owed for ever.
+    plain = bare.removeprefix("+").replace("\0", "")
+    latin = plain.encode("latin-1", "replace").decode("latin-1")
     return ton, npi, latin[:ADDRESS_LENGTH_MAX]

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from trunkline.flows.customers import in_force, keep_simulator
+from trunkline.flows.customers import in_force, keep_simulator, may_stay
 from trunkline.flows.deliveries import sweep
 from trunkline.flows.platform import Platform
 from trunkline.smsc.binds import Binds
-from trunkline.smsc.connection import House, listener
+from trunkline.smsc.connection import Connection, House
 from trunkline.smsc.courier import Courier
 from trunkline.smsc.desk import Desk
+from trunkline.smsc.door import Door
 
 # Carriers' SMSCs grant a customer some binds; each takes a socket and up to a few MB when busy.
 CONNECTIONS_MAX = 1000
 BACKLOG = 100
-HANDSHAKE_SECONDS = 10.0
 # How soon a change of a credential is noticed by who is bound with it.
 LOOK_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
@@ -67,6 +67,7 @@ class SmscServer:
             connections_max=connections_max,
         )
         self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -97,14 +98,17 @@ class SmscServer:
             await self._desk.resume(credential, now=loop.time())
         for listen in self._listens:
             server = await loop.create_server(
-                listener(self._house),
+                lambda: Connection(self._house),
                 self._host,
                 listen.port,
-                ssl=listen.tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if listen.tls else None,
                 backlog=BACKLOG,
+                start_serving=listen.tls is None,
             )
             self._servers.append(server)
+            if listen.tls is not None:
+                door = Door(self._house, listen.tls)
+                self._doors.append(door)
+                door.open(server, backlog=BACKLOG)
         self._tasks = [
             asyncio.create_task(self._courier.run()),
             asyncio.create_task(self._look_after()),
@@ -114,6 +118,8 @@ class SmscServer:
         """Listen no more and unbind who is bound; what is not done is on disk."""
         for server in self._servers:
             server.close()
+        for door in self._doors:
+            await door.close()
         leaving = [connection.closed for connection in self._house.connected]
         for connection in list(self._house.connected):
             connection.dismiss()
@@ -124,7 +130,7 @@ class SmscServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._servers, self._tasks = [], []
+        self._servers, self._doors, self._tasks = [], [], []
 
     async def _look_after(self) -> None:
         """See to what changes by itself or elsewhere, until cancelled."""
@@ -145,10 +151,10 @@ class SmscServer:
         if not self._listens:
             return
         credentials = await in_force(self._platform)
-        await self._desk.assembly.expire(credentials.values(), now=now)
+        await self._desk.assembly.expire(now)
         for peer in self._binds:
             credential = credentials.get(peer.credential.system_id)
-            if credential is None or credential.sid != peer.credential.sid:
-                peer.dismiss()
-            else:
+            if credential and may_stay(peer.credential, credential, host=peer.host):
                 peer.credential = credential
+            else:
+                peer.dismiss()

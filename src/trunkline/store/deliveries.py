@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from trunkline.domain.ids import position_at
 from trunkline.store.rows import rows_of
@@ -51,21 +61,21 @@ def insert_deliveries(db: Connection, rows: Sequence[DeliveryRow]) -> None:
 
 
 def load_deliveries(
-    db: Connection, system_id: str, now: datetime, *, limit: int
+    db: Connection, account_sid: str, system_id: str, *, now: datetime, limit: int
 ) -> list[DeliveryRow]:
     """Return what is due for a customer, the first to leave first."""
     query = (
         select(deliveries)
-        .where(deliveries.c.system_id == system_id, deliveries.c.due_at <= now)
+        .where(_of(account_sid, system_id), deliveries.c.due_at <= now)
         .order_by(deliveries.c.due_at, deliveries.c.sid)
         .limit(limit)
     )
     return [DeliveryRow(**row._mapping) for row in db.execute(query)]
 
 
-def count_deliveries(db: Connection, system_id: str) -> int:
+def count_deliveries(db: Connection, account_sid: str, system_id: str) -> int:
     """Return how much waits for a customer."""
-    query = select(func.count()).where(deliveries.c.system_id == system_id)
+    query = select(func.count()).where(_of(account_sid, system_id))
     return int(db.execute(query).scalar_one())
 
 
@@ -83,9 +93,9 @@ def postpone_deliveries(db: Connection, dues: Iterable[tuple[str, datetime]]) ->
         db.execute(_POSTPONE, rows)
 
 
-def forget_customer(db: Connection, system_id: str) -> None:
+def forget_customer(db: Connection, account_sid: str, system_id: str) -> None:
     """Remove everything that waits for a customer."""
-    db.execute(delete(deliveries).where(deliveries.c.system_id == system_id))
+    db.execute(delete(deliveries).where(_of(account_sid, system_id)))
 
 
 def sweep_deliveries(db: Connection, before: datetime, *, limit: int = DELIVERIES_MAX) -> int:
@@ -93,14 +103,20 @@ def sweep_deliveries(db: Connection, before: datetime, *, limit: int = DELIVERIE
     column = deliveries.c
     old = delete(deliveries).where(column.sid < PREFIX + position_at(before))
     swept = db.execute(old).rowcount
-    counts = select(column.system_id, func.count().label("many")).group_by(column.system_id)
+    who = (column.account_sid, column.system_id)
+    counts = select(*who, func.count().label("many")).group_by(*who)
     for row in db.execute(counts.having(func.count() > limit)).all():
         oldest = (
             select(column.sid)
-            .where(column.system_id == row.system_id)
+            .where(_of(row.account_sid, row.system_id))
             .order_by(column.sid)
             .limit(row.many - limit)
         )
         superfluous = delete(deliveries).where(column.sid.in_(oldest.scalar_subquery()))
         swept += db.execute(superfluous).rowcount
     return swept
+
+
+def _of(account_sid: str, system_id: str) -> ColumnElement[bool]:
+    """Choose one customer's: a system_id that was removed may be another account's later."""
+    return and_(deliveries.c.system_id == system_id, deliveries.c.account_sid == account_sid)

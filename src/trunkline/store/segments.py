@@ -22,6 +22,11 @@ _KEEP = _NEW.on_conflict_do_update(
 )
 
 
+def forget_source(db: Connection, source: str) -> None:
+    """Remove all segments of a source that is no more."""
+    db.execute(delete(inbound_segments).where(inbound_segments.c.source == source))
+
+
 class StoredSegments:
     """A journal of segments in the store; *carrier* may be any source that has texts of its own."""
 
