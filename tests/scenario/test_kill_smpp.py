@@ -27,8 +27,8 @@ KILLS = int(os.environ.get("TRUNKLINE_KILLS", "5"))
 SENDERS = 4
 PHONES = 200
 WINDOW = 10
-# A lane takes twice its window in hand. All of that is in doubt after a kill: what is in the window,
-# what waits for it, and the answers that are about to be recorded.
+# A lane takes twice its window in hand. All of that is in doubt after a kill: what is in the
+# window, what waits for it, and the answers that are about to be recorded.
 IN_HAND_MAX = 2 * WINDOW
 # How many texts are answered between two kills.
 ANSWERED_MIN, ANSWERED_MAX = 5, 30
