@@ -22,7 +22,7 @@ from trunkline.config import Config
 from trunkline.domain.text import Encoding, decode_segment
 from trunkline.flows import carriers, routes
 from trunkline.runtime import Chance, ManualClock, SystemClock
-from trunkline.smpp.pdu import BindTransmitter, Pdu, SubmitSm
+from trunkline.smpp.pdu import Bind, BindTransmitter, Pdu, SubmitSm
 from trunkline.store.outbox import outbox_size
 
 SPEED = 50.0
@@ -204,6 +204,16 @@ class Handsets(ScriptedSmsc):
         super().__init__(Script(submit=self._submit), **options)
         self.faults: list[Callable[[Handsets, Peer, int, SubmitSm], None]] = []
         self.taken: Counter[str] = Counter()
+        self.told: list[tuple[Peer, int, Pdu]] = []
+
+    def play(self, peer: Peer, number: int, pdu: Pdu) -> None:
+        """Do what the script says; what was not acknowledged before comes again after a bind."""
+        super().play(peer, number, pdu)
+        if isinstance(pdu, Bind) and receives(peer):
+            told, self.told = self.told, []
+            for before, its_number, its_pdu in told:
+                if before.is_gone and before.answers.get(its_number) != 0:
+                    self.tell(its_pdu, peer)
 
     def take(self, peer: Peer, number: int, pdu: SubmitSm, *, message_id: str = "") -> str:
         """Answer a submission with an id, and tell that it was delivered."""
@@ -216,7 +226,7 @@ class Handsets(ScriptedSmsc):
         fitting = (one for one in (peer, *self.bound) if receives(one))
         chosen = next(fitting, None)
         if chosen:
-            chosen.deliver(pdu)
+            self.told.append((chosen, chosen.deliver(pdu), pdu))
 
     def accept(self, peer: Peer, number: int, pdu: SubmitSm, *, message_id: str = "") -> str:
         """Answer a submission with an id."""

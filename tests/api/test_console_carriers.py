@@ -264,7 +264,7 @@ async def test_a_carrier_is_added_by_the_form(
     ("wrong", "field", "words"),
     [
         ({"name": "a b"}, "name", "A name must be 1 to 40 letters"),
-        ({"name": "simulated"}, "", "there is a carrier `simulated` already"),
+        ({"name": "simulated"}, "name", "is the name of a carrier of the type simulated"),
         ({"set.host": ""}, "host", "host must say where the SMSC listens"),
         ({"set.port": "0"}, "port", "port must be a whole number from 1 to 65535"),
         ({"set.enquire_seconds": "soon"}, "enquire_seconds", "must be a number of seconds"),
