@@ -708,3 +708,16 @@ async def test_what_was_for_a_real_carrier_never_ends_in_the_simulated_network(
         assert await world.status(sid) == ("queued", None)
     two = await world.add("two", order=200)
     assert [s.message_sid for s in two.seen] == [waiting, later]
+
+
+async def test_a_receipt_that_is_older_than_its_message_stays_a_stray(world: World) -> None:
+    """The carrier counts anew: what it said of an earlier message is shown, and decides nothing."""
+    one = await world.add("one")
+    await world.told("one", world.receipt("1", delivered=False))
+    one.answer = lambda s: Taken("1")
+    sid = await world.sent()
+    assert await world.status(sid) == ("sent", None)
+    (stray,) = await world.app.store.read(lambda db: page_strays(db, limit=10))
+    assert (stray.refs, stray.doc["delivered"]) == (("1",), False)
+    await world.told("one", world.receipt("1"))
+    assert await world.status(sid) == ("delivered", None)

@@ -38,18 +38,22 @@ def match_strays(
 ) -> list[Message]:
     """Record the receipts that came before their references were known; return what changed.
 
-    One that came before its message was made is another's: the carrier uses references again.
+    One that came before its message was made is another's, and stays a stray: the carrier uses
+    references again.
     """
     if not refs:
         return []
     by_ref = {ref.ref: ref for ref in refs}
     found = take_strays(db, carrier, list(by_ref))
-    matched = [
-        (by_ref[ref], _receipt(ref, stray))
-        for ref, group in found.items()
-        for stray in group
-        if position_of(stray.sid) > position_of(by_ref[ref].message_sid)
-    ]
+    matched: list[Matched] = []
+    older: dict[str, Stray] = {}
+    for ref, group in found.items():
+        for stray in group:
+            if position_of(stray.sid) > position_of(by_ref[ref].message_sid):
+                matched.append((by_ref[ref], _receipt(ref, stray)))
+            else:
+                older[stray.sid] = stray
+    insert_strays(db, older.values())
     return _apply(platform, db, carrier, matched=matched)
 
 
