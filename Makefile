@@ -4,12 +4,15 @@
 SHELL := /bin/sh
 # A half-built .venv must not look finished.
 .DELETE_ON_ERROR:
+# Empty: what is compiled is kept. Else each program that a test starts compiles everything again.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The first interpreter that is new enough: `python3` is still an old one on some machines.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 BENCH ?= run
+DATABASE ?= sqlite postgresql
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The pinned lists are complete; Python compiles what it imports, which is far from everything.
 PIP_INSTALL := $(PIP) install --no-compile --no-deps
@@ -33,8 +36,13 @@ dev: $(BIN)/.dev $(NODE_INSTALLED) ## Install what developing needs
 programs: ## Install, or ask for, the programs that the tests start
 	@.ci/programs
 
-test: dev programs ## Run every test
-	@$(BIN)/python -m pytest $(ARGS)
+# Where ARGS choose tests, none of them may be about a database.
+test: dev programs ## Run every test, on SQLite and on PostgreSQL; one: DATABASE=sqlite
+	@for database in $(DATABASE); do \
+		echo "On $$database:"; \
+		$(BIN)/python -m pytest -n auto --database $$database $(ARGS) \
+			|| { [ $$? -eq 5 ] && [ "$$ARGS" ]; } || exit 1; \
+	done
 
 check: $(BIN)/.dev ## Format, lint, types, architecture, pure units: less than half a minute
 	@$(BIN)/ruff format --check .
@@ -42,7 +50,7 @@ check: $(BIN)/.dev ## Format, lint, types, architecture, pure units: less than h
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_shape.py tests/unit
 
-bench: setup ## Measure; the result is JSON; the way over SMPP: make bench BENCH=carriers
+bench: setup ## Measure; the result is JSON; for figures to be compared: make bench ARGS="--full --save"
 	@$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 docs: $(BIN)/.dev ## Generate the reference and build the documentation into site/

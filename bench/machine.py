@@ -2,14 +2,19 @@
 
 import os
 import platform
+import re
 import sqlite3
 import statistics
 import subprocess
 import time
-from importlib.metadata import version
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("uvicorn", "uvloop", "httptools", "sqlalchemy", "aiohttp", "msgspec")
+from bench.postgres import find_server
+from bench.programs import find_program, first_line
+
+LIBRARIES = ("uvicorn", "uvloop", "httptools", "starlette", "sqlalchemy", "psycopg", "msgspec")
 SYNCS = 50
 # About what one group commit of a few messages appends to the write-ahead log.
 SYNC_BYTES = 32_768
@@ -18,18 +23,36 @@ SYNC_BYTES = 32_768
 def facts(directory: Path) -> dict[str, object]:
     """Return the facts; *directory* is where the data are to lie."""
     return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "cores": os.cpu_count(),
         "cpu": _cpu(),
+        "memory_gigabytes": _memory_gigabytes(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        "postgresql": _program_version(find_server()),
+        "kannel": _program_version(find_program("bearerbox")),
+        "compiler": _program_version(find_program("cc")),
         "trunkline": version("trunkline"),
-        **{name: version(name) for name in LIBRARIES},
+        **{name: _library_version(name) for name in LIBRARIES},
         "file_system": _file_system(directory),
         "fsync_ms": round(_sync_seconds(directory) * 1000, 3),
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def _library_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _program_version(path: str | None) -> str | None:
+    line = first_line([path, "--version"]) if path else None
+    number = re.search(r"[0-9]+(?:\.[0-9]+)+", line or "")
+    return number[0] if number else line
 
 
 def _commit() -> str | None:
@@ -46,6 +69,10 @@ def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _memory_gigabytes() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
 
 
 def _file_system(directory: Path) -> str:

@@ -1,4 +1,4 @@
-"""What the kernel says of a program and all its descendants (Linux only)."""
+"""What the kernel says of programs and all their descendants (Linux only)."""
 
 import contextlib
 import os
@@ -8,8 +8,10 @@ from pathlib import Path
 
 SAMPLE_SECONDS = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")
-# proc(5), counted from behind the command's name.
-_PARENT, _USER, _SYSTEM = 1, 11, 12
+# proc(5), counted from behind the command's name. The last two are of children that have ended.
+_PARENT = 1
+_USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM = 11, 12, 13, 14
+_IDLE = (3, 4)  # Of the line `cpu` in /proc/stat: idle, and idle while the disk works.
 
 
 def _stat(pid: int) -> list[str]:
@@ -23,9 +25,8 @@ def family(roots: Sequence[int]) -> list[int]:
         # Others may end while we look.
         with contextlib.suppress(OSError):
             if entry.name.isdigit():
-                children.setdefault(int(_stat(int(entry.name))[_PARENT]), []).append(
-                    int(entry.name)
-                )
+                pid = int(entry.name)
+                children.setdefault(int(_stat(pid)[_PARENT]), []).append(pid)
     found = list(roots)
     for pid in found:
         found += children.get(pid, [])
@@ -33,13 +34,20 @@ def family(roots: Sequence[int]) -> list[int]:
 
 
 def cpu_seconds(roots: Sequence[int]) -> float:
-    """Return the processor time of all their threads so far."""
+    """Return the processor time of all their threads so far, those that have ended included."""
     ticks = 0
     for pid in family(roots):
         with contextlib.suppress(OSError):
             fields = _stat(pid)
             ticks += int(fields[_USER]) + int(fields[_SYSTEM])
+            ticks += int(fields[_CHILDREN_USER]) + int(fields[_CHILDREN_SYSTEM])
     return ticks / _TICKS
+
+
+def machine_seconds() -> float:
+    """Return the processor time that all programs of the machine have used so far."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    return sum(int(f) for at, f in enumerate(fields) if at not in _IDLE) / _TICKS
 
 
 def memory_megabytes(roots: Sequence[int]) -> float:

@@ -6,6 +6,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from runpy import run_path
 
 from trunkline.api import reference as api_reference
 from trunkline.carriers.smpp.rows import SETTINGS as SMPP_SETTINGS
@@ -15,6 +16,8 @@ from trunkline.domain.carrier import COMMON_SETTINGS, Setting
 from trunkline.domain.errors import ERRORS
 from trunkline.domain.message import CALLED_BACK, FINAL, TRANSITIONS, Status
 from trunkline.domain.text import split
+from trunkline.ops.metrics import METRICS, PROCESS_METRICS
+from trunkline.reloading import LIVE
 
 DOCS = Path(__file__).parent
 
@@ -41,6 +44,19 @@ trunkline carriers set my-carrier tls=yes tls_ca=@ca.pem             # from a fi
 trunkline carriers set my-carrier password                           # asks for it
 trunkline carriers types smpp                                        # this page, in a terminal
 ```
+
+"""
+
+_METRICS_HEAD = """\
+# Metrics
+
+What `GET /metrics` shows, as text for Prometheus or, to who prefers it, as OpenMetrics.
+[Monitor](../how-to/monitor.md) says who may read it. No label names a person, a number or an
+account.
+
+Counters start from 0 with the process. Gauges of the queues and of webhooks that wait are the same
+on all nodes of one database; everything else is of the node that is asked. A histogram `x` is read
+as `x_bucket` with the label `le`, `x_sum` and `x_count`.
 
 """
 
@@ -120,6 +136,39 @@ def _setting_section(setting: Setting) -> str:
     )
 
 
+def render_live() -> str:
+    """Return the settings that a running server takes over."""
+    names = ", ".join(f"[`{name}`](../reference/settings.md#{name})" for name in sorted(LIVE))
+    return f"Taken over at once: {names}. All others need a restart.\n"
+
+
+def render_metrics() -> str:
+    """Return the page of metrics."""
+    ours = [
+        (
+            f"`{metric.full_name}`",
+            metric.kind.value,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.meaning,
+        )
+        for metric in METRICS.values()
+    ]
+    process = [(f"`{name}`", meaning) for name, meaning in PROCESS_METRICS.items()]
+    return (
+        _METRICS_HEAD
+        + table(("Name", "Kind", "Labels", "Meaning"), ours)
+        + "\n## The process\n\n"
+        + table(("Name", "Meaning"), process)
+    )
+
+
+def render_performance() -> str:
+    """Return the page of what the benchmarks found last."""
+    # Run as a program, this file finds no package beside it; that module needs none.
+    report = run_path(str(DOCS.parent / "bench" / "report.py"))
+    return str(report["render"]())
+
+
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
@@ -129,8 +178,11 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "reference/errors.md": render_errors,
     "reference/carrier-settings.md": render_carrier_settings,
+    "reference/metrics.md": render_metrics,
+    "reference/performance.md": render_performance,
 }
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("how-to/monitor.md", "live"): render_live,
     ("concepts/statuses.md", "transitions"): render_transitions,
     ("concepts/statuses.md", "called-back"): render_called_back,
     ("concepts/segments-and-encoding.md", "segments"): render_segments,

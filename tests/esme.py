@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TypeVar, cast
 
-from trunkline.flows.platform import Platform
+from trunkline.app import App
 from trunkline.smpp.events import Answered, Bound, Event, Lost, Requested, Unbound
 from trunkline.smpp.pdu import (
     Bind,
@@ -150,21 +150,26 @@ class Esme(asyncio.Protocol):
 
 @asynccontextmanager
 async def serving(
-    platform: Platform, *, tls: ssl.SSLContext | None = None, connections_max: int = 100
+    app: App, *, tls: ssl.SSLContext | None = None, connections_max: int = 100
 ) -> AsyncIterator[SmscServer]:
     """Yield an SMPP server on a free port of this machine."""
     server = SmscServer(
-        platform,
+        app.platform,
         host="127.0.0.1",
         listens=[Listen(0, tls)],
         simulator_password="password",
         connections_max=connections_max,
     )
     await server.start()
+    if app.ownership is not None:
+        # A server works by itself, and so must the leases that it asks for.
+        app.ownership.start()
     try:
         yield server
     finally:
         await server.stop()
+        if app.ownership is not None:
+            await app.ownership.rest()
 
 
 def text(body: bytes = b"Hello", **fields: object) -> SubmitSm:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from tests.databases import DATABASES
 from trunkline.app import App
 from trunkline.config import Config
 from trunkline.flows.messages import trace
@@ -113,9 +114,8 @@ class Trunkline:
 
     def __init__(self, directory: Path, **settings: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.config = Config.model_validate(
-            {"data_dir": directory, "seed": 7, "delivery_delay_seconds": 1, **settings}
-        )
+        given = {"seed": 7, "delivery_delay_seconds": 1, **DATABASES.settings(directory)}
+        self.config = Config.model_validate({"data_dir": directory, **given, **settings})
         self.clock = ManualClock(NOON)
         self.receiver = Receiver(self.clock)
         self.app = App(self.config, clock=self.clock, chance=Chance(7), port=PORT)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from structlog.testing import capture_logs
 
+from tests.databases import DATABASES
 from tests.harness import NOON, PORT, Receiver, Trunkline
 from tests.smsc import Peer, Script, ScriptedSmsc, receipt
 from trunkline.app import App
@@ -83,7 +84,8 @@ class Live(Trunkline):
 
     def __init__(self, directory: Path, *, receiver: Receiver | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.config = Config.model_validate({"data_dir": directory, "seed": 7})
+        given = {"data_dir": directory, "seed": 7, **DATABASES.settings(directory)}
+        self.config = Config.model_validate(given)
         self.clock = QuickClock()
         self.receiver = receiver or Receiver(self.clock)
         self.app = App(self.config, clock=self.clock, chance=Chance(7), port=PORT)

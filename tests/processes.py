@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from twilio.rest import Client
 
+from tests.databases import DATABASES
+
 START_SECONDS = 20.0  # A start takes one second on an idle machine.
 STOP_SECONDS = 5.0  # What users are promised.
 READY = "Press Ctrl-C to stop."
@@ -50,7 +52,12 @@ class Process:
         self._err = directory / f"{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.popen = subprocess.Popen(
-                arguments, cwd=directory, env=environment(env or {}), stdout=out, stderr=err
+                arguments,
+                cwd=directory,
+                env=environment(env or {}),
+                stdin=subprocess.DEVNULL,  # No terminal, as under a service manager.
+                stdout=out,
+                stderr=err,
             )
 
     @property
@@ -318,7 +325,8 @@ def handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 def up(data_dir: Path, **settings: object) -> list[str]:
     """Return the command that starts Trunkline on a free port."""
-    given = {"data_dir": data_dir, "port": 0, **settings}
+    own = DATABASES.settings(data_dir, has_schema=False)
+    given = {"data_dir": data_dir, "port": 0, **own, **settings}
     options = (f"--{name.replace('_', '-')}={value}" for name, value in given.items())
     return [sys.executable, "-m", "trunkline", "up", *options]
 

@@ -10,8 +10,10 @@ from trunkline.carriers.port import (
     BindPhase,
     BindState,
     Handler,
+    MaySend,
     PduSeen,
     Probe,
+    Sharing,
     Submission,
     SubmitResult,
     Taken,
@@ -27,7 +29,7 @@ class ScriptedCarrier:
     """A connector at work that takes everything there is room for."""
 
     name: str
-    lanes: int = 1
+    lanes: Sequence[int] = (0,)
     down_since: datetime | None = None
     rooms: int = 100
     bound: list[BindState] = field(default_factory=list)
@@ -39,6 +41,14 @@ class ScriptedCarrier:
     async def run(self, handle: Handler) -> None:
         """Stay until cancelled."""
         await asyncio.Event().wait()
+
+    def take_lane(self, lane: int) -> None:
+        """Work on one more lane."""
+        self.lanes = (*self.lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        """Work on a lane no more."""
+        self.lanes = tuple(each for each in self.lanes if each != lane)
 
     def room(self, lane: int) -> int:
         """Say what the test says."""
@@ -72,6 +82,8 @@ class ScriptedCarrier:
 class ScriptedConnector:
     """Opens scripted carriers, with a few settings like those of SMPP."""
 
+    sharing = Sharing.LANES
+    is_called = False
     settings: Sequence[Setting] = (
         Setting(
             name="host",
@@ -136,7 +148,13 @@ class ScriptedConnector:
             raise Refusal(20422, name="`host`", reason="must say where the SMSC listens")
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> ScriptedCarrier:
         """Return a carrier, which the test then finds in `opened`."""
         self.seen[name] = dict(settings)

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.smsc import ScriptedSmsc
-from trunkline.carriers.port import Happening, Incoming, Receipt, Submission
+from trunkline.carriers.port import Choose, Happening, Incoming, Receipt, Submission
 from trunkline.carriers.smpp.connector import SmppCarrier, SmppConnector
 from trunkline.runtime import Chance, Clock, SystemClock
 
@@ -29,6 +29,16 @@ class MemoryJournal:
 
     kept: dict[tuple[str, str, int], bytes] = field(default_factory=dict)
     is_broken: bool = False
+
+    async def join(
+        self, carrier: str, family: str, *, choose: Choose
+    ) -> Sequence[tuple[str, bytes]]:
+        """Store what is chosen."""
+        before = [(k, doc) for k, doc in await self.load(carrier) if k.startswith(family)]
+        chosen = choose(before)
+        if chosen:
+            await self.keep(carrier, chosen.key, number=chosen.number, doc=chosen.doc)
+        return before
 
     async def keep(self, carrier: str, key: str, *, number: int, doc: bytes) -> None:
         """Store one segment."""
@@ -100,6 +110,7 @@ async def carrier_at(
     journal: MemoryJournal | None = None,
     clock: Clock | None = None,
     waits: bool = True,
+    may_send: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Working]:
     """Run a carrier at *smsc*; leave it in good order afterwards."""
     connector = SmppConnector(
@@ -107,7 +118,9 @@ async def carrier_at(
     )
     found = {**QUICK, "hosts": f"127.0.0.1:{smsc.port}", **(settings or {})}
     connector.check(found)
-    carrier = connector.open("acme", found, lanes=lanes, changed=smsc.ring)
+    carrier = connector.open(
+        "acme", found, lanes=range(lanes), changed=smsc.ring, may_send=lambda lane: may_send()
+    )
     working = Working(smsc, carrier)
     running = asyncio.create_task(carrier.run(working.handle))
     try:

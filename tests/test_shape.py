@@ -44,9 +44,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"flows", "domain", "store", "runtime"},
     "admin": {"flows", "domain", "store", "runtime", "network", "api"},
     "console": {"flows", "domain", "store", "runtime", "network", "api.auth", "carriers.port"},
+    "ops": {
+        *("flows", "domain", "store", "runtime", "carriers.port", "webhooks.answer"),
+        *("config", "connecting", "datadir"),
+    },
     "serving": set(),
+    "leaving": set(),
+    "reloading": {"config"},
     "app": {ANYTHING},
-    "cli": {"app", "config", "connecting", "datadir", "domain", "runtime"},
+    "cli": {"app", "config", "connecting", "datadir", "domain", "ops", "runtime"},
 }
 # What the API's resources are is known to the API and to whoever puts the program together.
 RESOURCES_OPEN_TO = {"api", "app"}
@@ -55,6 +61,7 @@ PURE = ("domain", "smpp", "twiml", "webhooks.signature", "webhooks.request", "we
 PURE_MAY_USE = {  # Beside the standard library: tables of the world that nobody writes anew.
     "domain.address": {"phonenumbers"},
     "domain.inventory": {"phonenumbers"},
+    "domain.message": {"msgspec"},  # A message is copied thrice on its way: 0.5 µs, not 7.
     "domain.text": {"regex"},
 }
 IMPURE_MODULES = {

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import fcntl
-import logging
 import os
 import signal
 import socket
@@ -14,15 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
 
 import structlog
 import uvloop
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection as Database
-from sqlalchemy.exc import DatabaseError
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from trunkline import __version__
 from trunkline.admin.app import PREFIX, admin_app
 from trunkline.api.resources import RESOURCES
 from trunkline.api.server import ApiServer
@@ -34,10 +34,18 @@ from trunkline.config import Config
 from trunkline.connecting import reachable
 from trunkline.console.app import console_app
 from trunkline.console.gate import loopback_hosts
-from trunkline.datadir import CREDENTIALS_FILE, Credentials, StartedFacts, write_credentials
+from trunkline.datadir import (
+    CREDENTIALS_FILE,
+    Credentials,
+    StartedFacts,
+    replace_node,
+    write_credentials,
+)
 from trunkline.dispatch.carriers import Carriers
 from trunkline.dispatch.media import FETCHES_MAX, Media
+from trunkline.dispatch.ownership import Leased, Ownership
 from trunkline.dispatch.pool import Pool
+from trunkline.dispatch.retention import Retention
 from trunkline.dispatch.sweeper import Sweeper
 from trunkline.dispatch.webhooks import Webhooks
 from trunkline.dispatch.worker import Worker, run
@@ -46,19 +54,30 @@ from trunkline.domain.address import country_of, national_format
 from trunkline.domain.carrier import CarrierAccount, Route
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import sid_micros
-from trunkline.domain.pricing import price_list
+from trunkline.domain.pricing import PriceList, price_list
 from trunkline.flows.directory import Directory
 from trunkline.flows.platform import Bells, Platform, Rules
 from trunkline.flows.switchboard import Switchboard, read_configuration
+from trunkline.flows.tenure import MEDIA, RETENTION, SWEEPER, Tenure
 from trunkline.flows.upstream import References, adopt
+from trunkline.leaving import Departure
 from trunkline.network.behaviours import NetworkSettings
 from trunkline.network.network import Network
+from trunkline.ops.logs import configure_log
+from trunkline.ops.metrics import Metrics
+from trunkline.ops.pages import Readers
+from trunkline.ops.requests import measured
+from trunkline.ops.watch import Watch
+from trunkline.reloading import compare
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
 from trunkline.serving import BACKLOG, server_for
 from trunkline.smsc.server import Listen, SmscServer
+from trunkline.store import opening
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
+from trunkline.store.media_rows import MediaRows
 from trunkline.store.messages import newest_sids
+from trunkline.store.nodes import NodeRow
 from trunkline.store.records import (
     ACCOUNTS,
     CARRIERS,
@@ -69,10 +88,10 @@ from trunkline.store.records import (
     find_unique,
     insert_record,
 )
-from trunkline.store.schema import is_newer, upgrade
+from trunkline.store.schema import take_turns
 from trunkline.store.segments import StoredSegments
-from trunkline.store.store import SqliteStore
-from trunkline.store.vault import Vault, load_key
+from trunkline.store.store import Database as Store
+from trunkline.store.vault import Vault, load_key, read_key
 from trunkline.upstream import offered
 from trunkline.webhooks.client import WebhookClient
 from trunkline.webhooks.guard import parse_guard
@@ -82,6 +101,9 @@ log = structlog.get_logger()
 
 CARRIER = "simulated"
 LAST_ORDER = 1000
+MEGABYTE = 1_000_000
+# For the webhooks under way when the server stops; most receivers answer within a second.
+FINISH_SECONDS = 2.0
 MANUAL_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -103,17 +125,20 @@ class App:
 
     def __init__(self, config: Config, *, clock: Clock, chance: Chance, port: int) -> None:
         self.config = config
-        self.store = open_store(config.data_dir)
-        self.vault = open_vault(config.data_dir, self.store)
+        self.store = open_store(config.data_dir, config.database)
+        self.vault = open_vault(config, self.store)
         self.clock = clock
         self.chance = chance
         self.holdings = self._first_holdings()
         base_url = reachable(config.model_copy(update={"port": port}).public_url)
         self.bells, self.feed = Bells(), Feed()
         self.network = self._network()
+        self.metrics = self.store.meter = Metrics()
         self.platform = self._platform(base_url)
         self.carriers = Carriers(self.platform)
-        self.smsc = smpp_server(self.platform, config)
+        self.ownership = self._ownership(port)
+        self.tls = None if config.smpp_tls_port is None else _tls_context(config)
+        self.smsc = smpp_server(self.platform, config, tls=self.tls)
         self.client = WebhookClient(
             parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now
         )
@@ -125,9 +150,16 @@ class App:
             is_loopback=config.is_private,
             allowed_hosts=loopback_hosts(port) if config.is_private else frozenset(),
         )
+        api = ApiServer(self.platform, RESOURCES)
+        self.watch = self._watch(api, name=f"{socket.gethostname()}:{port}")
+        admin = admin_app(self.platform, self.network)
         self.asgi = front_door(
-            ApiServer(self.platform, RESOURCES),
-            {"/console": self.console, PREFIX: admin_app(self.platform, self.network)},
+            api,
+            {
+                "/console": measured(self.console, self.platform, route="/console"),
+                PREFIX: measured(admin, self.platform, route=PREFIX),
+                **self.watch.pages(),
+            },
         )
 
     @property
@@ -150,39 +182,84 @@ class App:
         webhooks = Pool(
             Webhooks(self.platform, sender),
             self.clock,
-            bell=bells.webhooks,
+            bell=self.platform.webhooks.bell,
+            inbox=self.platform.webhooks,
             concurrency=self.config.webhook_concurrency,
         )
         media = Pool(
             Media(self.platform, sender), self.clock, bell=bells.media, concurrency=FETCHES_MAX
         )
         self._settle = (self.carriers.settle, webhooks.settle, media.settle)
+        self._webhooks = webhooks
         self._abandon = (webhooks.stop, media.stop)
-        self._workers: list[Worker] = [self.carriers, Sweeper(self.platform), media, webhooks]
+        retention = Retention(self.platform, trusts_clock=self.config.clock == "manual")
+        tenure = self.platform.tenure
+        webhooks.listen(tenure.bell)
+        self._workers: list[Worker] = [
+            self.carriers,
+            Leased(Sweeper(self.platform), tenure, lease=SWEEPER),
+            Leased(media, tenure, lease=MEDIA),
+            webhooks,
+            Leased(retention, tenure, lease=RETENTION),
+        ]
+
+    def adopt(self, config: Config) -> None:
+        """Take over the settings that may change under way."""
+        self.config = config
+        configure_log(config.log_level, is_json=config.log_format == "json")
+        self.platform.prices = _prices(config)
+        self.platform.rules = replace(
+            self.platform.rules,
+            starting_balance=config.starting_balance,
+            webhook_retry_seconds=config.webhook_retry_seconds,
+            retention=config.retention,
+        )
+        self._webhooks.concurrency = config.webhook_concurrency
+        self.client.admit(parse_guard(config.webhook_allow, allow_private=config.is_loopback))
+        self.watch.readers = Readers(config.metrics_token, config.metrics_open)
+        self.watch.health.disk_free_min = config.disk_free_min_mb * MEGABYTE
 
     @property
     def workers(self) -> list[Worker]:
         """What is to be driven where nothing works by itself."""
-        return [*self.carriers.workers, *self._workers]
+        leases = [] if self.ownership is None else [self.ownership]
+        return [*leases, *self.carriers.workers, *self._workers]
 
     async def start(self) -> None:
         """Start the parts that work by themselves."""
         await start_listening(self.smsc)
         await self.client.start()
+        if self.ownership is not None:
+            await self.ownership.step()
+            self.ownership.start()
         await self.carriers.start()
+        self.watch.start()
         self._tasks = [asyncio.create_task(run(worker, self.clock)) for worker in self._workers]
 
     async def stop(self) -> None:
         """Stop them; what is not done is on disk and goes on at the next start."""
+        if self.ownership is not None:
+            self.ownership.leave()
         await self.smsc.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.carriers.stop()
-        for abandon in self._abandon:
-            await abandon()
+        await asyncio.gather(self.carriers.stop(), self._finish_requests())
+        if self.ownership is not None:
+            await self.ownership.stop()
+        await self.watch.stop()
         await self.client.close()
         await self.store.close()
+
+    async def _finish_requests(self) -> None:
+        """Wait a moment for webhooks under way; what has no answer by then is made again."""
+        await asyncio.wait([asyncio.ensure_future(self._settle_requests())], timeout=FINISH_SECONDS)
+        for abandon in self._abandon:
+            await abandon()
+
+    async def _settle_requests(self) -> None:
+        for settle in self._settle[1:]:
+            await settle()
 
     async def settle(self) -> None:
         """Do everything that is due now; for programs that drive the workers themselves."""
@@ -195,10 +272,12 @@ class App:
     def _first_holdings(self) -> Holdings:
         now = self.clock.now()
         with self.store.engine.connect() as db, db.begin():
+            take_turns(db)  # Of nodes that start at once on an empty database, one makes these.
             for sid in newest_sids(db):
                 self.chance.resume(sid_micros(sid))
             account = find_unique(db, ACCOUNTS, MAIN)
             if account is not None:
+                self._require_key(account)
                 numbers = child_records(db, NUMBERS, account.sid, limit=1)
                 return Holdings(account, numbers[0] if numbers else None, is_first_start=False)
             sid = self.chance.sid("AC", now)
@@ -213,6 +292,13 @@ class App:
             )
             insert_record(db, ACCOUNTS, account)
             return Holdings(account, self._first_number(db, account, now), is_first_start=True)
+
+    def _require_key(self, account: Account) -> None:
+        """Raise StartupError if another node made the account meanwhile, with a key of its own."""
+        try:
+            self.vault.open(account.sealed_token)
+        except InvalidTag as error:
+            raise _wrong_key(self.config) from error
 
     def _first_number(self, db: Database, account: Account, now: datetime) -> Number:
         phone_number = self.config.first_number
@@ -232,8 +318,12 @@ class App:
 
     def _platform(self, base_url: str) -> Platform:
         config = self.config
-        prices = {country: {"outbound_sms": str(p)} for country, p in config.prices.items()}
-        switchboard = Switchboard(self.store, self._connectors(base_url), bell=self.bells.carriers)
+        switchboard = Switchboard(
+            self.store,
+            self._connectors(base_url),
+            bell=self.bells.carriers,
+            tenure=Tenure(is_alone=self.store.engine.name == "sqlite"),
+        )
         switchboard.show(*self._first_configuration())
         return Platform(
             store=self.store,
@@ -242,18 +332,62 @@ class App:
             vault=self.vault,
             clock=self.clock,
             chance=self.chance,
-            prices=price_list(prices),
-            media_files=MediaFiles(config.data_dir / "media"),
+            prices=_prices(config),
+            media_files=self._media_files(),
             rules=Rules(
                 main_account_sid=self.holdings.account.sid,
                 base_url=base_url,
                 carrier=CARRIER,
                 starting_balance=config.starting_balance,
                 webhook_retry_seconds=config.webhook_retry_seconds,
+                retention=config.retention,
             ),
             feed=self.feed,
             bells=self.bells,
+            meter=self.metrics,
         )
+
+    def _ownership(self, port: int) -> Ownership | None:
+        """Return what keeps this node's leases; None for who is alone with its database."""
+        if self.platform.tenure.is_alone:
+            return None
+        now = self.clock.now()
+        node = NodeRow(
+            # Not of self.chance: a seed makes the same SIDs on every node.
+            sid=Chance().sid("ND", now),
+            name=f"{socket.gethostname()}:{port}",
+            version=__version__,
+            started_at=now,
+            seen_at=now,
+            lease_seconds=self.config.lease_seconds,
+        )
+        predecessor = replace_node(self.config.data_dir, node.sid)
+        return Ownership(self.platform, node, predecessor=predecessor)
+
+    def _watch(self, api: ApiServer, *, name: str) -> Watch:
+        """Return what tells how everything is doing."""
+        config = self.config
+        return Watch(
+            self.platform,
+            self.metrics,
+            data_dir=config.data_dir,
+            disk_free_min=config.disk_free_min_mb * MEGABYTE,
+            readers=Readers(config.metrics_token, config.metrics_open),
+            sources={
+                "http_requests_running": lambda: api.running,
+                "smpp_customer_binds": lambda: self.smsc.bound,
+            },
+            facts={
+                "build_info": {"version": __version__, "python": python_version()},
+                "node_info": {"node": name, "database": self.store.engine.name},
+            },
+        )
+
+    def _media_files(self) -> MediaFiles:
+        directory = self.config.data_dir / "media"
+        if self.config.database is None:
+            return MediaFiles(directory)
+        return MediaRows(directory, self.store.engine)
 
     def _network(self) -> Network:
         config = self.config
@@ -293,6 +427,7 @@ class App:
         """Return carriers and routes; the first time the simulated network and a way to it."""
         now, account_sid = self.clock.now(), self.holdings.account.sid
         with self.store.engine.connect() as db, db.begin():
+            take_turns(db)
             carriers, routes = read_configuration(db)
             if carriers:
                 return carriers, routes
@@ -318,44 +453,50 @@ class App:
             return [carrier], [route]
 
 
-def open_store(data_dir: Path) -> SqliteStore:
-    """Return the store of a data directory, its schema brought up to date."""
-    store = SqliteStore(data_dir / "trunkline.db")
+def _prices(config: Config) -> PriceList:
+    return price_list({c: {"outbound_sms": str(price)} for c, price in config.prices.items()})
+
+
+def open_store(data_dir: Path, database: str | None = None) -> Store:
+    """Return the store, its schema brought up to date, or raise StartupError."""
     try:
-        if is_newer(store.engine):
-            raise StartupError(
-                f"The database in {data_dir} was written by a newer version of Trunkline;"
-                " start that version, or choose another --data-dir."
-            )
-        upgrade(store.engine)
-    except DatabaseError as error:
-        raise StartupError(f"The database in {data_dir} cannot be used: {error.orig}.") from error
-    store.start()
-    return store
+        return opening.open_store(data_dir, database)
+    except ValueError as error:
+        raise StartupError(str(error)) from error
 
 
-def open_vault(data_dir: Path, store: SqliteStore) -> Vault:
-    """Return the vault of a data directory; only a new database gets a new key."""
-    path = data_dir / "secret.key"
-    with store.engine.connect() as db:
+def open_vault(config: Config, store: Store) -> Vault:
+    """Return the vault; only a new database gets a new key."""
+    path = config.data_dir / "secret.key"
+    with store.engine.connect() as db, db.begin():
         account = find_unique(db, ACCOUNTS, MAIN)
     try:
-        vault = Vault(load_key(path) if account is None else path.read_bytes())
+        if config.secret_key is not None:
+            vault = Vault(read_key(config.secret_key))
+        else:
+            vault = Vault(load_key(path) if account is None else path.read_bytes())
         if account is not None:
             vault.open(account.sealed_token)
     except (OSError, ValueError, InvalidTag) as error:
-        raise StartupError(
-            f"The key in {path} is not the one that the database's secrets are sealed with;"
-            " put the right one there, from a backup."
-        ) from error
+        store.engine.dispose()
+        raise _wrong_key(config) from error
     return vault
 
 
-def smpp_server(platform: Platform, config: Config) -> SmscServer:
-    """Return the SMPP server that the settings ask for, or raise StartupError."""
+def _wrong_key(config: Config) -> StartupError:
+    path = config.data_dir / "secret.key"
+    where = f"in {path}" if config.secret_key is None else "that the setting secret_key names"
+    return StartupError(
+        f"The key {where} is not the one that the database's secrets are sealed with;"
+        " put the right one there, from a backup or from another node."
+    )
+
+
+def smpp_server(platform: Platform, config: Config, *, tls: ssl.SSLContext | None) -> SmscServer:
+    """Return the SMPP server that the settings ask for."""
     listens = [] if config.smpp_port is None else [Listen(config.smpp_port)]
     if config.smpp_tls_port is not None:
-        listens.append(Listen(config.smpp_tls_port, _tls_context(config)))
+        listens.append(Listen(config.smpp_tls_port, tls))
     return SmscServer(
         platform,
         host=config.host,
@@ -370,6 +511,14 @@ def _tls_context(config: Config) -> ssl.SSLContext:
         raise StartupError("The setting smpp_tls_port needs smpp_tls_cert and smpp_tls_key.")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, config)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, config: Config) -> None:
+    """Let handshakes from now on show the certificate, or raise StartupError."""
+    cert, key = config.smpp_tls_cert, config.smpp_tls_key
+    assert cert is not None, "who has a context has a certificate"
     try:
         # A key with a passphrase is refused; OpenSSL would ask for it on the terminal, and wait.
         context.load_cert_chain(cert, key, password="")
@@ -377,7 +526,6 @@ def _tls_context(config: Config) -> ssl.SSLContext:
         raise StartupError(
             f"The certificate {cert} and the key {key} cannot be used: {error.strerror}."
         ) from error
-    return context
 
 
 async def start_listening(server: SmscServer) -> None:
@@ -394,7 +542,6 @@ async def start_listening(server: SmscServer) -> None:
 def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
     """Return the ASGI callable that sends each request to the part that serves its path."""
     home = RedirectResponse("/console/", status_code=302)
-    health = JSONResponse({"status": "ok"})
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -406,28 +553,38 @@ def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
                 return
         if path == "/" and "/console" in places:
             await home(scope, receive, send)
-        elif path == "/health":
-            await health(scope, receive, send)
         else:
             await api(scope, receive, send)
 
     return enter
 
 
-def serve(config: Config, announce: Callable[[StartedFacts], None]) -> None:
-    """Run the platform until it is told to stop; raise StartupError when it cannot start."""
-    configure_log(config)
+def serve(
+    config: Config,
+    announce: Callable[[StartedFacts], None],
+    *,
+    reread: Callable[[], Config] | None = None,
+) -> None:
+    """Run the platform until it is told to stop; raise StartupError when it cannot start.
+
+    *reread* returns the settings as they are now, or raises ValueError; SIGHUP asks for it.
+    """
+    configure_log(config.log_level, is_json=config.log_format == "json")
     os.umask(0o077)  # The database holds what people write to each other.
     with (
         owned(config.data_dir),
         listening(config) as sockets,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(config, sockets, announce=announce))
+        runner.run(_serve(config, sockets, announce=announce, reread=reread))
 
 
 async def _serve(
-    config: Config, sockets: list[socket.socket], *, announce: Callable[[StartedFacts], None]
+    config: Config,
+    sockets: list[socket.socket],
+    *,
+    announce: Callable[[StartedFacts], None],
+    reread: Callable[[], Config] | None,
 ) -> None:
     clock: Clock = SystemClock() if config.clock == "system" else ManualClock(MANUAL_START)
     port = int(sockets[0].getsockname()[1])
@@ -439,18 +596,43 @@ async def _serve(
     server = server_for(app.asgi)
     loop = asyncio.get_running_loop()
 
-    def leave() -> None:
+    def drain() -> None:
+        app.watch.health.is_draining = True
+
+    def close() -> None:
         # Pages that listen would hold the server up.
         app.console.close()
         server.leave()
 
+    departure = Departure(announce=drain, close=close)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, leave)
+        loop.add_signal_handler(number, lambda: departure.begin(app.config.drain_seconds))
+    # The end of a terminal is the end of what was started in it.
+    if reread is not None and not sys.stdin.isatty():
+        loop.add_signal_handler(signal.SIGHUP, reload, app, reread)
     server.on_started = lambda: announce(facts)
     try:
         await server.serve(sockets=sockets)
     finally:
         await app.stop()
+
+
+def reload(app: App, reread: Callable[[], Config]) -> None:
+    """Take over what can be of the settings as they are now; an error changes nothing."""
+    try:
+        wanted = reread()
+        has_tls = app.tls is not None and wanted.smpp_tls_port is not None
+        tls = _tls_context(wanted) if has_tls else None
+    except (ValueError, StartupError) as error:
+        log.error("settings are not reloaded", reason=str(error))
+        return
+    changes = compare(app.config, wanted)
+    app.adopt(changes.config)
+    if tls is not None and app.tls is not None:
+        _load_certificate(app.tls, wanted)
+    log.info("settings reloaded", changed=list(changes.taken_over), certificate=tls is not None)
+    if changes.after_restart:
+        log.warning("settings that need a restart", names=list(changes.after_restart))
 
 
 async def _adopt_upstream(app: App) -> str:
@@ -526,37 +708,3 @@ def listening(config: Config) -> Iterator[list[socket.socket]]:
         ) from error
     with sock:
         yield [sock]
-
-
-def configure_log(config: Config) -> None:
-    """Send structured lines, ours and the libraries', to standard error."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    is_json = config.log_format == "json"
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if is_json
-        # Plain tracebacks: the pretty ones print local variables, which hold texts and numbers.
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-    )
-    level = logging.getLevelName(config.log_level.upper())
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from trunkline.datadir import DATA_DIR, SETTINGS_FILE, find_data_dir, read_settings
+from trunkline.domain.retention import DAYS_MAX, KINDS, Periods
 
 PREFIX = "TRUNKLINE_"
 # A day is longer than any carrier takes and any simulation waits.
@@ -28,8 +29,14 @@ RETRIES_MAX = 20
 RETRY_SECONDS_MAX = 604_800
 # Each holds a socket and up to 64 kB; one process has 1,024 file descriptors by default.
 WEBHOOK_CONCURRENCY_MAX = 500
+# Below it a slow disk would cost a node its leases; nobody waits five minutes for another node.
+LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 2, 300
+# An hour is longer than any load balancer waits.
+DRAIN_SECONDS_MAX = 3600
 # An error shows enough of a value to find it again.
 SHOWN_MAX = 80
+# The values of settings with such names are shown nowhere.
+SECRET_ENDINGS = ("_password", "_token", "_key")
 
 # fmt: off
 Behaviour = Literal[
@@ -48,9 +55,10 @@ _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Z
 T = TypeVar("T")
 
 
-def _setting(default: T, meaning: str, *, must: str) -> T:
-    """Declare a setting: its default, what it means, and what its value must be."""
-    field: T = Field(default, description=meaning, json_schema_extra={"must": must})
+def _setting(default: T, meaning: str, *, must: str, is_secret: bool = False) -> T:
+    """Declare a setting: its default, what it means, what its value must be, and who may see it."""
+    extra: dict[str, JsonValue] = {"must": must, "is_secret": is_secret}
+    field: T = Field(default, description=meaning, json_schema_extra=extra, repr=not is_secret)
     return field
 
 
@@ -96,6 +104,14 @@ def _is_origin(text: str | None) -> bool:
     return parts.scheme in {"http", "https"} and has_host and plain and parts.port != 0
 
 
+def _is_database(text: str | None) -> bool:
+    return text is None or text.startswith(("postgresql://", "postgres://"))
+
+
+def _is_key(text: str | None) -> bool:
+    return text is None or bool(text.strip())
+
+
 Odds = Annotated[
     Mapping[Behaviour, Annotated[float, Field(ge=0, le=1)]],
     _check(lambda odds: sum(odds.values()) <= 1 + 1e-9),
@@ -103,6 +119,8 @@ Odds = Annotated[
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Price = Annotated[Decimal, Field(ge=0, le=1000)]
 RetrySeconds = Annotated[float, Field(gt=0, le=RETRY_SECONDS_MAX)]
+Days = Annotated[int, Field(ge=0, le=DAYS_MAX)]
+_DAYS = f"a whole number from 0 to {DAYS_MAX}"
 
 
 class Config(BaseModel):
@@ -124,6 +142,26 @@ class Config(BaseModel):
         Path(DATA_DIR),
         "The directory that holds the database, media and credentials; one server at a time.",
         must="the path of a directory",
+    )
+    database: Annotated[str | None, _check(_is_database)] = _setting(
+        None,
+        "The PostgreSQL database that several nodes share; without it the data directory holds the"
+        " database. A password is better kept in the environment or in a file that the URL names.",
+        must="a URL like postgresql://user@host/name",
+        is_secret=True,
+    )
+    secret_key: Annotated[str | None, _check(_is_key)] = _setting(
+        None,
+        "The key that seals secrets in the database, the same for every node on it; without it the"
+        " data directory's file secret.key holds the key, and is made at the first start.",
+        must="32 bytes in base64, or the path of a file that holds them",
+        is_secret=True,
+    )
+    lease_seconds: Annotated[int, Field(ge=LEASE_SECONDS_MIN, le=LEASE_SECONDS_MAX)] = _setting(
+        10,
+        "How long other nodes on the database wait before they take over what a node had that is"
+        " not heard of any more.",
+        must=f"a whole number of seconds from {LEASE_SECONDS_MIN} to {LEASE_SECONDS_MAX}",
     )
     base_url: Annotated[
         str | None, _check(_is_origin), AfterValidator(lambda url: url and url.rstrip("/"))
@@ -199,6 +237,65 @@ class Config(BaseModel):
         "How many webhooks may be under way at once.",
         must=f"a whole number from 1 to {WEBHOOK_CONCURRENCY_MAX}",
     )
+    retention_messages_days: Days = _setting(
+        0,
+        "For how many days messages are kept with all that is known of them; 0 is for ever.",
+        must=_DAYS,
+    )
+    retention_trace_days: Days = _setting(
+        0,
+        "For how many days it is kept what happened to a message; 0 is as long as the message.",
+        must=_DAYS,
+    )
+    retention_media_days: Days = _setting(
+        0,
+        "For how many days the media of messages are kept; 0 is as long as their messages.",
+        must=_DAYS,
+    )
+    retention_attempts_days: Days = _setting(
+        30,
+        "For how many days after its message an attempt at a webhook is kept; 0 is as long as it.",
+        must=_DAYS,
+    )
+    retention_parked_days: Days = _setting(
+        30,
+        "For how many days webhooks that were given up can be replayed; 0 is for ever.",
+        must=_DAYS,
+    )
+    retention_strays_days: Days = _setting(
+        30,
+        "For how many days it is kept what carriers brought that belongs to nothing here; 0 is for"
+        " ever.",
+        must=_DAYS,
+    )
+    retention_phones_days: Days = _setting(
+        30,
+        "For how many days simulated phones show a text; 0 is for ever.",
+        must=_DAYS,
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=DRAIN_SECONDS_MAX)] = _setting(
+        0.0,
+        "How long a server that is told to stop goes on as before while /health/ready says that it"
+        " leaves, so that a load balancer sends new requests elsewhere first.",
+        must=f"a number of seconds from 0 to {DRAIN_SECONDS_MAX}",
+    )
+    disk_free_min_mb: Annotated[int, Field(ge=0, le=1_000_000)] = _setting(
+        100,
+        "The reserve of the data directory's disk in megabytes: with less than that free, new"
+        " messages are refused (20503) and what was accepted goes on.",
+        must="a whole number from 0 to 1000000",
+    )
+    metrics_open: bool = _setting(
+        False,
+        "Whether everybody who reaches the server may read /metrics; otherwise this machine may,"
+        " and whoever knows metrics_token.",
+        must="true or false",
+    )
+    metrics_token: Annotated[str, Field(pattern=r"^[!-~]{16,200}$")] | None = _setting(
+        None,
+        "The Bearer token with which /metrics may be read from anywhere.",
+        must="16 to 200 printable ASCII characters without spaces",
+    )
     smpp_port: Annotated[int, Field(ge=0, le=65535)] | None = _setting(
         None,
         "The TCP port at which SMPP clients can bind; 0 takes a free one, and without it there is"
@@ -228,6 +325,11 @@ class Config(BaseModel):
         " characters, and most clients send no more.",
         must="1 to 64 printable ASCII characters without spaces",
     )
+
+    @property
+    def retention(self) -> Periods:
+        """For how long each kind of thing is kept."""
+        return Periods(**{kind: getattr(self, f"retention_{kind}_days") for kind in KINDS})
 
     @property
     def is_loopback(self) -> bool:
@@ -284,6 +386,12 @@ def requirement(name: str) -> str:
     return str(extra["must"]) if isinstance(extra, dict) else ""
 
 
+def is_secret(name: str) -> bool:
+    """Tell whether the value of a setting is for nobody to see."""
+    extra = Config.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra["is_secret"])
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """A value somebody set, and where."""
@@ -330,9 +438,12 @@ def _require_known(name: str, *, origin: str) -> None:
 
 
 def _complaint(name: str, given: _Given) -> str:
-    shown = repr(given.value)
+    # Where a server reads its settings again, this goes to the log.
+    shown = "not right" if name.endswith(SECRET_ENDINGS) else repr(given.value)
     if len(shown) > SHOWN_MAX:
         shown = shown[:SHOWN_MAX] + "…"
+    if is_secret(name):
+        return f"The setting {name} {given.origin} is wrong: it must be {requirement(name)}."
     return f"The setting {name} is {shown} {given.origin}: it must be {requirement(name)}."
 
 

@@ -12,6 +12,7 @@ DATA_DIR = "trunkline-data"
 DATA_DIR_VARIABLE = "TRUNKLINE_DATA_DIR"
 SETTINGS_FILE = "trunkline.toml"
 CREDENTIALS_FILE = "credentials.json"
+NODE_FILE = "node"
 # Nobody writes a longer one by hand; a larger file is some other file.
 FILE_SIZE_MAX = 1_000_000
 
@@ -111,6 +112,20 @@ def write_credentials(data_dir: Path, credentials: Credentials) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def replace_node(data_dir: Path, sid: str) -> str:
+    """Note which node has a directory to itself; return the one before, "" where none is known.
+
+    That one is dead: it had the directory to itself as well. Raises OSError.
+    """
+    path = data_dir / NODE_FILE
+    try:
+        before = _read(path).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        before = ""
+    path.write_text(f"{sid}\n")
+    return before
 
 
 def _read(path: Path) -> bytes:

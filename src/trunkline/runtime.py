@@ -5,7 +5,9 @@ import contextlib
 import heapq
 import secrets
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -17,6 +19,7 @@ from trunkline.domain.ids import RANDOM_BITS, micros, render_sid
 BATCH_MAX = 500  # Measured: beyond a few hundred rows a longer group commit gains little.
 SID_BYTES = RANDOM_BITS // 8
 POOL_BYTES = 500 * SID_BYTES  # The system is asked for randomness once in 500 SIDs, not for each.
+INBOX_MAX = 5000  # Ten batches, about 5 MB; a worker that is so far behind reads from the disk.
 FEED_BACKLOG_MAX = 500  # A browser that falls this far behind reloads instead.
 
 
@@ -40,6 +43,14 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return once *seconds* have passed."""
         await asyncio.sleep(seconds)
+
+
+def uptime() -> float:
+    """Return seconds that pass whatever becomes of clocks, of this process and of a lid that shuts.
+
+    Where the system has no such time, its monotonic one, which may stand still while it sleeps.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class ManualClock:
@@ -85,13 +96,13 @@ class Chance:
         """Return a new SID; SIDs of one process never go backwards, even if its clock does."""
         with self._lock:
             self._last_micros = max(micros(at), self._last_micros + 1)
-            return render_sid(prefix, self._last_micros, bits=self._sid_bits())
+            return render_sid(prefix, self._last_micros, bits=self._bits(SID_BYTES))
 
-    def _sid_bits(self) -> int:
-        if not self._pool:
+    def _bits(self, size: int) -> int:
+        if len(self._pool) < size:
             self._pool = bytearray(self._random.randbytes(POOL_BYTES))
-        taken = self._pool[-SID_BYTES:]
-        del self._pool[-SID_BYTES:]
+        taken = self._pool[-size:]
+        del self._pool[-size:]
         return int.from_bytes(taken, "big")
 
     def resume(self, after_micros: int) -> None:
@@ -100,7 +111,8 @@ class Chance:
 
     def uuid(self) -> str:
         """Return a random UUID."""
-        return str(UUID(int=self._random.getrandbits(128), version=4))
+        with self._lock:
+            return str(UUID(int=self._bits(16), version=4))
 
     def fraction(self) -> float:
         """Return a number at least 0 and below 1."""
@@ -140,6 +152,10 @@ class Bell:
 
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Return when rung or after *seconds*, whichever is first."""
+        if self._event.is_set():
+            self._event.clear()
+            await asyncio.sleep(0)
+            return
         timer = asyncio.ensure_future(clock.sleep(seconds))
         ring = asyncio.ensure_future(self._event.wait())
         try:
@@ -149,6 +165,44 @@ class Bell:
             timer.cancel()
             ring.cancel()
             self._event.clear()
+
+
+Row = TypeVar("Row")
+
+
+class Inbox(Generic[Row]):
+    """Rows for a worker, handed over by whoever wrote them, so that they need not be read again.
+
+    They are on disk all the same: what finds no room here, the worker finds there.
+    """
+
+    def __init__(self, bell: Bell) -> None:
+        self.bell = bell
+        self._rows: list[Row] = []
+        self._is_incomplete = True  # What came before we were here is on disk only.
+
+    def offer(self, rows: Sequence[Row]) -> None:
+        """Hand rows over, in their order."""
+        if len(self._rows) + len(rows) > INBOX_MAX:
+            self._is_incomplete = True
+        else:
+            self._rows.extend(rows)
+        self.bell.ring()
+
+    def ring(self) -> None:
+        """Say that there is something new on disk."""
+        self._is_incomplete = True
+        self.bell.ring()
+
+    def take(self) -> list[Row]:
+        """Return what was handed over since the last time."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def take_news(self) -> bool:
+        """Tell whether since the last time something came that is on disk only."""
+        was_incomplete, self._is_incomplete = self._is_incomplete, False
+        return was_incomplete
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +246,30 @@ class Feed:
             self._queues.discard(queue)
 
 
+class Meter(Protocol):
+    """Where what happens is counted: once a batch, not once a message."""
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Note one value of a distribution."""
+
+
+class NullMeter:
+    """Counts nothing."""
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Leave it."""
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Leave it."""
+
+
+# The id of the HTTP request that is being answered; what is made meanwhile remembers it.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
 Item = TypeVar("Item")
 
 
@@ -204,6 +282,11 @@ class Batcher(Generic[Item]):
     def __init__(self) -> None:
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the list after the one that is being worked on."""
+        return len(self._waiting)
 
     async def add(self, item: Item, flow: Callable[[list[Item]], Awaitable[None]]) -> None:
         """Return when *flow* has done the list that holds *item*; raise what it raised."""

@@ -20,6 +20,8 @@ REQUEST_SECONDS = 60.0  # For a whole request to arrive; the largest that is rea
 HEAD_BYTES_MAX = 65_536  # Browsers' cookies come to 8 kB, and other servers allow no more.
 HEADERS_MAX = 200  # Trailers count as well.
 REQUEST_BYTES_MAX = 10_485_760  # What is too much is read past, so that its caller hears so.
+# A caller who keeps his connection sends again within this, is answered, and told to close it.
+LINGER_SECONDS = 0.5
 PIPELINE_MAX = 16  # Requests sent before the answer to the one before; no client of today does.
 FILES_WANTED = 65_536
 FILES_KEPT = 512  # For webhooks (256), look-ups, media and the database.
@@ -31,9 +33,11 @@ class Protocol(HttpToolsProtocol):
 
     connections_max = CONNECTIONS_MAX
     request_seconds = REQUEST_SECONDS
+    linger_seconds = LINGER_SECONDS
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
     _has_answered = False
+    _is_leaving = False
     _size = 0
     _chunk = 0
     _unread = 0
@@ -78,11 +82,25 @@ class Protocol(HttpToolsProtocol):
         """Begin to answer."""
         self._in_head, self._has_answered = False, True
         super().on_headers_complete()
+        if self._is_leaving:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Note that the whole request is here."""
         self._expect_no_more()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Answer what comes within a moment, then close; what is under way is answered anyhow.
+
+        An idle connection that is closed at once may meet a request on its way to us, which would
+        never be answered.
+        """
+        self._is_leaving = True
+        if self._is_idle:
+            self.loop.call_later(self.linger_seconds, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; a caller who still reads an answer is waited for."""
@@ -94,6 +112,16 @@ class Protocol(HttpToolsProtocol):
             )
         else:
             self.transport.abort()
+
+    @property
+    def _is_idle(self) -> bool:
+        # None before the first request, whatever uvicorn's annotation says.
+        return bool(getattr(self.cycle, "response_complete", True))
+
+    def _close_if_idle(self) -> None:
+        # A request that has begun to arrive is waited for, as long as the server waits at all.
+        if self._is_idle and not self._in_head:
+            self.transport.close()
 
     def _expect(self) -> None:
         self._expect_no_more()

@@ -1,14 +1,26 @@
 """Fixtures for tests of the whole program in one process."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.esme import Esme, serving
 from tests.harness import Trunkline
 from trunkline.smpp.status import CommandStatus
 from trunkline.smsc.server import SmscServer
+
+Loops = dict[str, Callable[[], asyncio.AbstractEventLoop]]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Loops:
+    """Choose event loops: uvloop's transports and timers are others than those of the library."""
+    loops: Loops = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return (
+        loops if item.path.name.startswith("test_webhook_client") else {"asyncio": loops["asyncio"]}
+    )
 
 
 @pytest.fixture
@@ -22,7 +34,7 @@ async def trunkline(tmp_path: Path) -> AsyncIterator[Trunkline]:
 @pytest.fixture
 async def smsc(trunkline: Trunkline) -> AsyncIterator[SmscServer]:
     """Yield the program's SMPP server on a free port, with its simulator."""
-    async with serving(trunkline.app.platform) as server:
+    async with serving(trunkline.app) as server:
         yield server
 
 

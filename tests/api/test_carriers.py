@@ -21,10 +21,12 @@ from trunkline.carriers.port import (
     Incoming,
     InDoubt,
     LateTaken,
+    MaySend,
     PduSeen,
     Probe,
     Receipt,
     Refused,
+    Sharing,
     Submission,
     SubmitResult,
     Taken,
@@ -43,7 +45,7 @@ PHONE = "+15558675310"
 class ScriptedCarrier:
     """A carrier that answers what the test says and notes what it is given."""
 
-    def __init__(self, name: str, lanes: int, changed: Callable[[], None]) -> None:
+    def __init__(self, name: str, lanes: Sequence[int], changed: Callable[[], None]) -> None:
         self.name = name
         self.lanes = lanes
         self.down_since: datetime | None = None
@@ -62,6 +64,12 @@ class ScriptedCarrier:
 
     async def run(self, handle: Handler) -> None:
         await asyncio.Event().wait()
+
+    def take_lane(self, lane: int) -> None:
+        self.lanes = (*self.lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        self.lanes = tuple(each for each in self.lanes if each != lane)
 
     def room(self, lane: int) -> int:
         return 0 if self.down_since else self.space
@@ -98,6 +106,8 @@ class ScriptedConnector:
     """Opens scripted carriers; *made* has the newest of each name."""
 
     settings: Sequence[Setting] = ()
+    sharing = Sharing.LANES
+    is_called = False
 
     def __init__(self) -> None:
         self.made: dict[str, ScriptedCarrier] = {}
@@ -107,7 +117,13 @@ class ScriptedConnector:
         """Take everything."""
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> ScriptedCarrier:
         self.opened += 1
         self.made[name] = ScriptedCarrier(name, lanes, changed)
@@ -633,10 +649,11 @@ async def test_what_waited_in_an_older_version_goes_on(tmp_path: Path) -> None:
         db.execute(text("UPDATE messages SET status = 'queued'"))
         row = {"sid": sid, "account": world.account_sid}
         lane = text(
-            "INSERT OR IGNORE INTO outbox (lane, message_sid, account_sid, flow, sender, recipient,"
+            "INSERT INTO outbox (lane, message_sid, account_sid, flow, sender, recipient,"
             " segments, tried, due_at, expires_at, in_doubt, attempts, position) SELECT"
             " 'simulated/0', :sid, :account, '300000000', sender, recipient, 1, '', 0,"
-            " created_at + 36000000000, 0, 0, position FROM messages"
+            " created_at + 36000000000, 0, 0, position FROM messages WHERE true"
+            " ON CONFLICT DO NOTHING"
         )
         db.execute(lane, row)
         downgrade(db, "0001")

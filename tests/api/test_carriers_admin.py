@@ -1,14 +1,15 @@
 """Carriers and one's own numbers over the admin API: what is kept, shown and refused."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from docs.generate import CARRIER_TYPES
+from tests.databases import DATABASES
 from tests.harness import NOON, Response, Trunkline
 from trunkline.carriers.port import (
     Answered,
@@ -16,8 +17,10 @@ from trunkline.carriers.port import (
     BindState,
     Deferred,
     Handler,
+    MaySend,
     PduSeen,
     Probe,
+    Sharing,
     Submission,
     SubmitResult,
 )
@@ -26,6 +29,7 @@ from trunkline.domain.errors import Refusal
 from trunkline.flows import carriers
 from trunkline.flows.carriers import MASK
 from trunkline.store.strays import Stray, insert_strays
+from trunkline.store.tables import records
 
 ADA = "+15558675310"
 SECRET = "open sesame"
@@ -35,7 +39,9 @@ class Scripted:
     """A connector and its carrier in one: takes nothing, and is as well as a test says."""
 
     name = "acme"
-    lanes = 1
+    lanes: Sequence[int] = (0,)
+    sharing = Sharing.LANES
+    is_called = False
     settings = (
         Setting(
             name="host", meaning="Where.", must="a name", default="", is_good=lambda t: " " not in t
@@ -63,7 +69,13 @@ class Scripted:
             raise Refusal(20422, name="`host`", reason="is needed")
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> "Scripted":
         """Remember what it was opened with."""
         self.opened_with = settings
@@ -72,6 +84,14 @@ class Scripted:
     async def run(self, handle: Handler) -> None:
         """Stay until cancelled."""
         await asyncio.Event().wait()
+
+    def take_lane(self, lane: int) -> None:
+        """Work on one more lane."""
+        self.lanes = (*self.lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        """Work on a lane no more."""
+        self.lanes = tuple(each for each in self.lanes if each != lane)
 
     def room(self, lane: int) -> int:
         """Have none."""
@@ -170,8 +190,8 @@ async def test_a_secret_is_sealed_and_masked(trunkline: Trunkline, scripted: Scr
         assert SECRET.encode() not in answer.body
     await trunkline.run_for(0)
     assert scripted.opened_with["password"] == SECRET
-    with sqlite3.connect(trunkline.config.data_dir / "trunkline.db") as db:
-        docs = db.execute("SELECT doc FROM records WHERE kind = 'carrier'").fetchall()
+    with DATABASES.connected(trunkline.config.data_dir) as db:
+        docs = db.execute(select(records.c.doc).where(records.c.kind == "carrier")).all()
     assert len(docs) == 2
     assert not any(SECRET in str(doc) for doc in docs)
     gone = await call(trunkline, "POST", "/carriers/acme", {"Set": "password="})

@@ -17,10 +17,12 @@ from trunkline.domain.carrier import CarrierAccount, CarrierState
 from trunkline.domain.message import Direction
 from trunkline.flows import carriers, routes
 from trunkline.flows.outbound import new_message, outbox_row
+from trunkline.flows.statuses import announce
 from trunkline.flows.switchboard import read_configuration
 from trunkline.store.messages import insert_messages
 from trunkline.store.outbox import insert_outbox
 from trunkline.store.records import CARRIERS, insert_record, update_record
+from trunkline.store.store import SqliteStore
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ async def fill(world: World, senders: Sequence[str], *, each: int) -> None:
         insert_outbox(db, [outbox_row(platform, message) for message in messages])
 
     await platform.store.write(work)
+    announce(platform, messages)
 
 
 async def without_the_simulated_route(world: World) -> None:
@@ -285,9 +288,12 @@ async def test_answers_that_could_not_be_recorded_are_recorded_before_the_end(
     await again.close()
 
 
+@pytest.mark.sqlite  # The plans are in its words, and on its scale.
 async def test_no_question_reads_the_whole_queue(world: World) -> None:
     """Whatever happens to messages that wait, an index finds them."""
-    asked = plans_of(world.app.store.engine), plans_of(world.app.store._reading)
+    store = world.app.store
+    assert isinstance(store, SqliteStore)
+    asked = plans_of(store.engine), plans_of(store._reading)
     two = await world.add("two", order=200)
     one = await world.add("one")
     one.answer = lambda s: InDoubt("no answer")

@@ -479,7 +479,12 @@ async def test_the_bell_rings_for_what_is_due_earlier_than_expected(world: World
 async def test_the_connector_works_when_it_should(world: World) -> None:
     """It wakes for what is new and for what falls due, and does nothing in between."""
     carrier = SimulatedCarrier(
-        "simulated", world.network, lanes=1, clock=world.clock, bell=world.bell
+        "simulated",
+        world.network,
+        lanes=[0],
+        may_send=lambda _: True,
+        clock=world.clock,
+        bell=world.bell,
     )
     came = asyncio.Event()
 

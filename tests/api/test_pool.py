@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import NOON
 from trunkline.dispatch.hosts import Pace
-from trunkline.dispatch.pool import LOOK_SECONDS, Pool
+from trunkline.dispatch.pool import LOOK_SECONDS, Answered, Pool
 from trunkline.runtime import Batcher, Bell, ManualClock
 
 PLACES = 50
@@ -44,14 +44,14 @@ class Source:
         due = [r for r in self.rows if r.due_at <= now and r.host not in passed_over]
         return due[:limit], min((r.due_at for r in self.rows if r.due_at > now), default=None)
 
-    async def perform(self, row: Row) -> Pace:
+    async def perform(self, row: Row, answered: Answered) -> None:
         if row.host.startswith("dead"):
             await asyncio.Event().wait()
         self.rows.remove(row)
         if row.host.startswith("broken"):
             raise LookupError(row.key)
         self.performed.append(row.key)
-        return Pace.QUICK
+        answered(Pace.QUICK)
 
 
 @dataclass

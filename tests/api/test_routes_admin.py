@@ -4,9 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.harness import NOON, Response, Trunkline
 from trunkline.carriers.simulated import SimulatedCarrier
+from trunkline.store.tables import messages
 
 ADA = "+15558675310"
 LONDON = "+447400123456"
@@ -43,7 +45,7 @@ async def carrier_of(trunkline: Trunkline, to: str = ADA) -> str:
     """Send a message and return the carrier that takes it."""
     sid = (await trunkline.send(to)).json["sid"]
     row = await trunkline.app.store.read(
-        lambda db: db.exec_driver_sql("SELECT carrier FROM messages WHERE sid = ?", (sid,)).one()
+        lambda db: db.execute(select(messages.c.carrier).where(messages.c.sid == sid)).one()
     )
     return str(row.carrier)
 

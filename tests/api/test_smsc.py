@@ -271,7 +271,7 @@ async def test_segments_outlive_a_restart(trunkline: Trunkline) -> None:
     pdus = segments(LONG, Carriage.SAR)
     ids: list[str] = []
     for some in (pdus[:2], pdus[2:]):
-        async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+        async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
             await esme.bind("simulator", "password")
             ids += [sid for _, sid in await esme.submit(*some)]
     await trunkline.run_for(5)
@@ -285,14 +285,14 @@ async def test_segments_that_are_never_whole_expire(
     """After their time each that wants a receipt gets one, and nothing is left on disk."""
     monkeypatch.setattr(assembly, "EXPIRY_SECONDS", 0.05)
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind("simulator", "password")
         some = segments(LONG, Carriage.UDH16)[1:]
         ids = [sid for _, sid in await esme.submit(*some)]
         found = await receipts(esme, len(ids))
         assert set(found) == set(ids)
         assert {r.message_state for r in found.values()} == {MessageState.EXPIRED}
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind("simulator", "password")
         # Were anything left of it, this would make it whole.
         await esme.submit(segments(LONG, Carriage.UDH16)[0])

@@ -127,7 +127,7 @@ async def test_changes_reach_who_is_bound(
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
     await add(trunkline)
     platform = trunkline.app.platform
-    async with serving(platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind("acme", "secret")
         pdu = text(source_addr="14155550199")
         assert (await esme.submit(pdu))[0][0] == C.ESME_RINVSRCADR
@@ -152,7 +152,7 @@ async def test_a_suspended_account_is_unbound(
         wishes=Wishes(password="secret", addresses=("ACME",)),
     )
     suspended = {"Status": "suspended"}
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind("sub", "secret")
         # Before the server looks, which it does at its start and then a second later.
         await trunkline.request("POST", f"/2010-04-01/Accounts/{sid}.json", suspended)
@@ -224,7 +224,7 @@ async def test_who_does_not_bind_is_let_go(
 ) -> None:
     """A connection without a bind costs a place for some seconds only."""
     monkeypatch.setattr(connection, "SESSION_INIT_SECONDS", 0.02)
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.until(esme.closed)
 
 
@@ -235,7 +235,7 @@ async def test_who_is_silent_is_asked_and_then_let_go(
     monkeypatch.setattr(connection, "ENQUIRE_SECONDS", 0.02)
     monkeypatch.setattr(connection, "RESPONSE_SECONDS", 0.1)
     async with (
-        serving(trunkline.app.platform) as smsc,
+        serving(trunkline.app) as smsc,
         await Esme.connect(smsc.port) as alive,
         await Esme.connect(smsc.port) as dead,
     ):
@@ -250,7 +250,7 @@ async def test_who_is_silent_is_asked_and_then_let_go(
 async def test_there_are_only_so_many_connections(trunkline: Trunkline) -> None:
     """One too many is closed at once; the others do not notice."""
     async with (
-        serving(trunkline.app.platform, connections_max=1) as smsc,
+        serving(trunkline.app, connections_max=1) as smsc,
         await Esme.connect(smsc.port) as first,
     ):
         assert await first.bind("simulator", "password") == C.ESME_ROK
@@ -270,7 +270,7 @@ async def test_a_server_that_stops_takes_leave(
         await go_on.wait()
         return await write(work)
 
-    async with serving(trunkline.app.platform) as smsc:
+    async with serving(trunkline.app) as smsc:
         esme = await Esme.connect(smsc.port)
         await esme.bind("simulator", "password")
         with monkeypatch.context() as busy:

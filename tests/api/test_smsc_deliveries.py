@@ -143,7 +143,7 @@ async def test_a_long_text_comes_in_segments(
 
 async def test_what_comes_while_nobody_is_bound_is_kept(trunkline: Trunkline, acme: str) -> None:
     """Over a restart, in order, for a receiver and not for a transmitter."""
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind(acme, "secret", BindTransmitter)
         await esme.submit(text(source_addr=trunkline.number[1:]))
         await reply(trunkline, trunkline.number, "one")
@@ -151,7 +151,7 @@ async def test_what_comes_while_nobody_is_bound_is_kept(trunkline: Trunkline, ac
         await trunkline.run_for(5)
         assert esme.delivered.empty()
     assert await waiting(trunkline) == 3
-    async with serving(trunkline.app.platform) as smsc, await Esme.connect(smsc.port) as esme:
+    async with serving(trunkline.app) as smsc, await Esme.connect(smsc.port) as esme:
         await esme.bind(acme, "secret", BindReceiver)
         delivered = await esme.deliveries(3)
         texts = [each.short_message for each in delivered if parse_receipt(each) is None]

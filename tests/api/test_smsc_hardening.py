@@ -163,7 +163,7 @@ async def test_a_lost_password_is_of_no_more_use(
     """Who bound with what holds no longer is unbound."""
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
     await add(trunkline)
-    async with serving(trunkline.app.platform) as smsc, await bound(smsc.port, "acme") as esme:
+    async with serving(trunkline.app) as smsc, await bound(smsc.port, "acme") as esme:
         await customers.change(trunkline.app.platform, "acme", wishes)
         await esme.until(esme.unbound)
         await esme.until(esme.closed)
@@ -175,7 +175,7 @@ async def test_who_is_disabled_submits_nothing_more(
     """Not even one who leaves deliveries unanswered, for which the unbind waits."""
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.02)
     await simulator(trunkline, trunkline.account_sid, "tester")
-    async with serving(trunkline.app.platform) as smsc, await bound(smsc.port, "tester") as esme:
+    async with serving(trunkline.app) as smsc, await bound(smsc.port, "tester") as esme:
         esme.verdict = lambda pdu: None
         assert (await esme.submit(text()))[0][0] == C.ESME_ROK
         await trunkline.run_for(2)
@@ -195,7 +195,7 @@ async def test_who_takes_over_a_name_gets_nothing_of_its_former_owner(
     """Neither receipts that come later, nor halves of texts."""
     platform = trunkline.app.platform
     await simulator(trunkline, trunkline.account_sid, "acme")
-    async with serving(platform) as smsc:
+    async with serving(trunkline.app) as smsc:
         async with await bound(smsc.port, "acme") as first:
             await first.submit(text(b"A secret"), part(1, body=b"Another "))
         await customers.remove(platform, "acme")
@@ -296,7 +296,7 @@ async def test_who_never_reads_holds_no_place(
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.1)
     # Answers that would never leave: the system's own buffers hold no more than some.
     monkeypatch.setattr(connection.Connection, "_keeps_up", lambda self: True)
-    async with serving(trunkline.app.platform, connections_max=1) as smsc:
+    async with serving(trunkline.app, connections_max=1) as smsc:
         octets = encode(EnquireLink(), 1) * 400_000 + bytes(16)
         with await flood(smsc.port, octets):
             async with asyncio.timeout(10):
@@ -323,7 +323,7 @@ async def test_strangers_of_one_host_leave_room_for_others(
 ) -> None:
     """Only so many of a host may be unbound at once; who binds is no stranger any more."""
     monkeypatch.setattr(binds, "STRANGERS_MAX", 2)
-    async with serving(trunkline.app.platform) as smsc:
+    async with serving(trunkline.app) as smsc:
         idle = await Esme.connect(smsc.port)
         members = [await bound(smsc.port, "simulator", "password") for _ in range(4)]
         second = await Esme.connect(smsc.port)
@@ -346,7 +346,7 @@ async def test_handshakes_count_as_connections(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     trusting = ssl.create_default_context(cafile=cert)
-    async with serving(trunkline.app.platform, tls=context) as smsc:
+    async with serving(trunkline.app, tls=context) as smsc:
         silent = [await Esme.connect(smsc.port) for _ in range(2)]
         async with await Esme.connect(smsc.port) as third:
             await third.until(third.closed)

@@ -653,10 +653,11 @@ async def test_a_slow_host_leaves_room_for_the_others() -> None:
     leave = asyncio.Event()
 
     async def stay(host: str) -> None:
-        async with slots.taken(host):
-            entered.append(host)
-            entries.release()
-            await leave.wait()
+        await slots.take(host)
+        entered.append(host)
+        entries.release()
+        await leave.wait()
+        slots.leave(host)
 
     async with asyncio.TaskGroup() as group:
         for host in ("slow", "slow", "slow", "fast", "third"):

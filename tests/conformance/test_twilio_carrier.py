@@ -118,7 +118,7 @@ def opened(api: Api, ledger: Ledger, changed: Callable[[], None], **settings: st
         **settings,
     }
     connector.check(given)
-    return connector.open("up", given, lanes=1, changed=changed)
+    return connector.open("up", given, lanes=[0], changed=changed, may_send=lambda _: True)
 
 
 @asynccontextmanager

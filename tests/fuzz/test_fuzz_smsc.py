@@ -63,7 +63,7 @@ PARTS = st.builds(of_three, st.integers(0, 4), st.integers(0, 1), OCTETS)
 async def smsc(tmp_path: Path) -> AsyncIterator[tuple[Trunkline, SmscServer]]:
     """Yield a program and its SMPP server."""
     program = Trunkline(tmp_path / "data")
-    async with serving(program.app.platform) as server:
+    async with serving(program.app) as server:
         yield program, server
     await program.close()
 

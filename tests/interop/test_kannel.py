@@ -18,10 +18,10 @@ from tests.interop.smpp.serving import (
     SHORT_CODE,
     SYSTEM_ID,
     Smsc,
-    free_ports,
     say,
     serving_smpp,
 )
+from tests.ports import free_ports
 from tests.processes import Process, Receiver, Seen, ask, receiving, wait_until
 
 # msg-id-type is not set: the ids of responses and receipts must be the same text.

@@ -20,10 +20,10 @@ from tests.interop.smpp.serving import (
     SYSTEM_ID,
     add_carrier,
     add_route,
-    free_ports,
     send,
     serving_smpp,
 )
+from tests.ports import free_port
 from tests.processes import Process, Receiver, Server, environment, receiving, running, wait_until
 
 NODE = Path(__file__).with_name("smpp")
@@ -56,7 +56,7 @@ def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     env: dict[str, str] = {}
     if request.param == "ssmpp":
         certified = certify(tmp_path)
-        [port] = free_ports(1)
+        port = free_port()
         settings["smpp_tls_port"] = port
         settings["smpp_tls_cert"] = certified.certificate
         settings["smpp_tls_key"] = certified.key

@@ -19,11 +19,11 @@ from tests.interop.smpp.serving import (
     Smsc,
     add_carrier,
     add_route,
-    free_ports,
     say,
     send,
     serving_smpp,
 )
+from tests.ports import free_port
 from tests.processes import PHONE, Server, receiving, running, wait_until
 from trunkline.domain.text import Encoding, decode_segment, encode_segment, split
 
@@ -222,7 +222,7 @@ class RustSmsc:
 @contextlib.asynccontextmanager
 async def carrying(server: Server) -> AsyncIterator[RustSmsc]:
     """Yield an SMSC that a carrier of ours is told of."""
-    (port,) = free_ports(1)
+    port = free_port()
     smsc = RustSmsc(smpp34.Server("127.0.0.1", port))
     await smsc.server.start()
     serving = asyncio.create_task(smsc.serve())

@@ -1,7 +1,6 @@
 """Random traffic over carriers that answer at random, are changed at random, and random crashes."""
 
 import asyncio
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from tests.databases import DATABASES
 from tests.harness import Trunkline
 from trunkline.carriers.port import (
     Answered,
@@ -21,10 +21,12 @@ from trunkline.carriers.port import (
     Handler,
     InDoubt,
     LateTaken,
+    MaySend,
     PduSeen,
     Probe,
     Receipt,
     Refused,
+    Sharing,
     Submission,
     SubmitResult,
     Taken,
@@ -94,7 +96,7 @@ class Network:
 class WildCarrier:
     """A carrier that is never the same."""
 
-    def __init__(self, name: str, lanes: int, program: "Program") -> None:
+    def __init__(self, name: str, lanes: Sequence[int], program: "Program") -> None:
         self.name = name
         self.lanes = lanes
         self.down_since: datetime | None = None
@@ -103,6 +105,12 @@ class WildCarrier:
 
     async def run(self, handle: Handler) -> None:
         await asyncio.Event().wait()
+
+    def take_lane(self, lane: int) -> None:
+        self.lanes = (*self.lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        self.lanes = tuple(each for each in self.lanes if each != lane)
 
     def room(self, lane: int) -> int:
         return 0 if self.down_since else self.space
@@ -137,6 +145,8 @@ class Program(Trunkline):
     """One life of the program, between two crashes."""
 
     settings: Sequence[Setting] = ()
+    sharing = Sharing.LANES
+    is_called = False
 
     def __init__(self, directory: Path, network: Network, *, age: float) -> None:
         super().__init__(directory)
@@ -150,7 +160,13 @@ class Program(Trunkline):
         """Take everything."""
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> WildCarrier:
         self.made[name] = WildCarrier(name, lanes, self)
         return self.made[name]
@@ -184,9 +200,9 @@ class Program(Trunkline):
             await abandon()
         await self.app.store.close()
         self.network.is_hanging = False
-        with sqlite3.connect(self.config.data_dir / "trunkline.db") as db:
-            found = db.execute("SELECT message_sid FROM outbox WHERE in_doubt != 0")
-            self.network.doubtful.update(row[0] for row in found)
+        with DATABASES.connected(self.config.data_dir) as db:
+            found = db.execute(text("SELECT message_sid FROM outbox WHERE in_doubt != 0"))
+            self.network.doubtful.update(found.scalars())
 
 
 class Story:

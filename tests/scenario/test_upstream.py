@@ -1,7 +1,6 @@
 """One Trunkline in front of another that stands in for Twilio, both as real processes."""
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import Process, Receiver, Server, ask, receiving, running, up, wait_until
 
 SECONDS = 30.0
@@ -57,13 +57,6 @@ class Pair:
 
 def has_two(receiver: Receiver, sid: str) -> bool:
     return len(receiver.statuses(sid)) == 2
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, for a server that must come back to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_of(far: Server, **settings: str) -> list[str]:

@@ -146,6 +146,9 @@ def test_prices_are_exact(tmp_path: Path) -> None:
         ("webhook_retry_seconds", "0"),
         ("webhook_retry_seconds", ",".join(["1"] * 21)),
         ("webhook_concurrency", "0"),
+        ("drain_seconds", "-1"),
+        ("disk_free_min_mb", "half"),
+        ("metrics_open", "perhaps"),
     ],
 )
 def test_a_bad_value_is_named_with_its_place(tmp_path: Path, name: str, value: str) -> None:
@@ -246,3 +249,16 @@ def test_a_public_base_url_is_not_private() -> None:
     ):
         config = Config.model_validate({"base_url": url})
         assert (config.is_loopback, config.is_private) == (True, is_private)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("database", "mysql://me:hunter2@host/x"), ("secret_key", " ")]
+)
+def test_a_secret_is_not_repeated(tmp_path: Path, name: str, value: str) -> None:
+    """An error about it says what it must be, and a Config that is printed leaves it out."""
+    said = complaint(tmp_path, {name: value})
+    assert said.startswith(f"The setting {name} from --{name.replace('_', '-')} is wrong")
+    assert "hunter2" not in said
+    config = load_config({"database": "postgres://me:hunter2@host/x"}, {}, directory=tmp_path)
+    assert config.database == "postgres://me:hunter2@host/x"
+    assert "hunter2" not in repr(config)

@@ -43,7 +43,7 @@ def test_a_host_begins_with_a_few() -> None:
 
 def test_answers_widen_a_window_up_to_its_limit() -> None:
     """A quick host soon has as many as any host may have."""
-    hosts = filled(a=WAITING_PER_PLACE * WINDOW_START)
+    hosts = filled(a=WAITING_PER_PLACE * WINDOW_START**2)
     for row in range(200):
         assert hosts.take()
         hosts.done("a", Pace.QUICK)
@@ -63,7 +63,7 @@ def test_silence_narrows_a_window_to_one() -> None:
 
 def test_a_host_of_which_enough_wait_takes_no_more() -> None:
     """What is beyond its room stays on disk, and others are taken in all the same."""
-    hosts = filled(a=WAITING_PER_PLACE * WINDOW_START, b=1)
+    hosts = filled(a=WAITING_PER_PLACE * WINDOW_START**2, b=1)
     assert not hosts.add("a", 99)
     assert hosts.supplied() == {"a"}
     assert hosts.add("b", 2)

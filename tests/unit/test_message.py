@@ -1,11 +1,11 @@
 """The life of a message."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import instant, is_sid, micros, render_sid

@@ -2,7 +2,6 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
@@ -10,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trunkline.dispatch.rate import BURST_SECONDS
 from trunkline.dispatch.schedule import (

@@ -29,8 +29,15 @@ from trunkline.admin.customers import (
     remove_credential,
     show_credential,
 )
+from trunkline.admin.nodes import list_nodes
 from trunkline.admin.numbers import add_number, list_numbers, remove_number
 from trunkline.admin.phones import change_phone, list_phones, read_inbox, send_text
+from trunkline.admin.retention import (
+    change_account_retention,
+    reset_account_retention,
+    show_account_retention,
+    show_retention,
+)
 from trunkline.admin.routes import (
     add_route,
     change_route,
@@ -41,6 +48,15 @@ from trunkline.admin.routes import (
 )
 from trunkline.admin.upstream import TOLD_PATH, told_endpoint
 from trunkline.admin.views import iso, trace_view
+from trunkline.admin.webhooks import (
+    count_webhooks,
+    discard_webhook,
+    discard_webhooks,
+    list_hosts,
+    list_webhooks,
+    replay_webhook,
+    replay_webhooks,
+)
 from trunkline.api.answers import Answer, error_answer, json_answer, problem
 from trunkline.domain.errors import Refusal
 from trunkline.flows import messages
@@ -79,11 +95,26 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
         "/carriers/{name}/test": {"POST": try_carrier},
         "/carriers/{name}/binds": {"GET": list_binds},
         "/carriers/{name}/pdus": {"GET": list_pdus},
+        "/nodes": {"GET": list_nodes},
         "/routes": {"GET": list_routes, "POST": add_route},
         # In front of the path that would take it for a route.
         "/routes/explain": {"GET": explain_routes},
         "/routes/{sid}": {"GET": show_route, "POST": change_route, "DELETE": remove_route},
         "/strays": {"GET": list_strays},
+        "/retention": {"GET": show_retention},
+        "/accounts/{account}/retention": {
+            "GET": show_account_retention,
+            "POST": change_account_retention,
+            "DELETE": reset_account_retention,
+        },
+        "/webhooks": {"GET": list_webhooks},
+        # In front of the path that would take them for a webhook.
+        "/webhooks/count": {"GET": count_webhooks},
+        "/webhooks/hosts": {"GET": list_hosts},
+        "/webhooks/replay": {"POST": replay_webhooks},
+        "/webhooks/discard": {"POST": discard_webhooks},
+        "/webhooks/{sid}": {"DELETE": discard_webhook},
+        "/webhooks/{sid}/replay": {"POST": replay_webhook},
         "/smpp-credentials": {"GET": list_credentials, "POST": add_credential},
         "/smpp-credentials/{system_id}": {
             "GET": show_credential,

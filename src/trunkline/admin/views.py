@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trunkline.domain.handset import Handset, HandsetText
-from trunkline.domain.message import Message
+from trunkline.domain.message import REQUEST_ID, Message
 from trunkline.flows.messages import Trace
 
 View = dict[str, Any]
@@ -107,4 +107,5 @@ def _message_view(message: Message) -> View:
         "created_at": iso(message.created_at),
         "updated_at": iso(message.updated_at),
         "sent_at": iso(message.sent_at),
+        "request_id": message.options.get(REQUEST_ID),
     }

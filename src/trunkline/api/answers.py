@@ -14,6 +14,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON_HEADERS: Headers = ((b"content-type", b"application/json;charset=utf-8"),)
 MORE_INFO = "https://www.twilio.com/docs/errors/"
 RETRY_AFTER_SECONDS = 1  # The requests that fill the server end within about a second.
+UNAVAILABLE_SECONDS = 30  # Somebody has to make room on the disk, or to start another node.
 
 _encoder = msgspec.json.Encoder()
 
@@ -29,9 +30,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """The bytes of a file, sent as a stream."""
+    """A file, sent as a stream, or bytes that are at hand."""
 
-    path: Path
+    content: Path | bytes
     content_type: str
     filename: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -64,4 +65,5 @@ def problem(code: int, message: str, *, status: int, headers: Headers = ()) -> A
 _HEADERS_BY_STATUS: Mapping[int, Headers] = {
     401: ((b"www-authenticate", b'Basic realm="Twilio API"'),),
     429: ((b"retry-after", str(RETRY_AFTER_SECONDS).encode()),),
+    503: ((b"retry-after", str(UNAVAILABLE_SECONDS).encode()),),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from trunkline.api.answers import Answer, Download, Headers, error_answer, problem
@@ -22,7 +22,9 @@ from trunkline.api.resource import Call, Resource, Route
 from trunkline.api.routing import Match, Router
 from trunkline.domain.account import Account, AccountStatus
 from trunkline.domain.errors import Refusal
+from trunkline.domain.message import REQUEST_ID
 from trunkline.flows.platform import Platform
+from trunkline.runtime import request_id
 
 # Each may hold a body and wait for a commit; a thousand of them take about 100 MB at the worst.
 CONCURRENT_REQUESTS_MAX = 1000
@@ -40,6 +42,10 @@ _PREFLIGHT: Headers = (
     ),
     (b"access-control-max-age", b"86400"),
 )
+# Where a request's scope says which route it took; a path that is nobody's is no label.
+ROUTE, NO_ROUTE = "trunkline.route", "none"
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _log = logging.getLogger(__name__)
@@ -60,13 +66,21 @@ class ApiServer:
         assert scope["type"] == "http", "the composition root sends other scopes elsewhere"
         started = asyncio.get_running_loop().time()
         self._running += 1
+        request_id.set(self._platform.chance.sid("RQ", self._platform.clock.now()))
         try:
             answer = await self._answer(scope, receive)
+            self._report(answer, scope, started=started)
             await self._send(answer, scope, send=send, receive=receive, started=started)
         except ClientDisconnect:
             return
         finally:
             self._running -= 1
+            request_id.set("")
+
+    @property
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return self._running
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | Download:
         path = _raw_path(scope)
@@ -83,6 +97,7 @@ class ApiServer:
             match = self._router.find(scope["method"], path, host=host)
             if match is None:
                 raise Refusal(20404, path=path)
+            scope[ROUTE] = match.route and match.route.path
             if match.route is None:
                 allow = ", ".join((*match.methods, "OPTIONS")).encode()
                 return error_answer(Refusal(20004), path=path, headers=((b"allow", allow),))
@@ -93,12 +108,17 @@ class ApiServer:
                 return problem(20001, message, status=413)
             return await match.route.answer(call, pairs)
         except Refusal as refusal:
+            self._platform.meter.count("api_refusals", code=str(refusal.code))
             return error_answer(refusal, path=path)
         except ClientDisconnect:
             raise
+        except ConnectionError as error:  # The store's, and nothing was done.
+            _log.warning("A request was turned away: %s", error)
+            return error_answer(Refusal(20503), path=path)
         except Exception:
             route = match and match.route and f"{match.route.method} {match.route.path}"
-            _log.exception("A request failed: %s", route)
+            extra = {REQUEST_ID: request_id.get()}
+            _log.exception("A request failed: %s", route, extra=extra)
             return error_answer(Refusal(20500), path=path)
 
     async def _call(
@@ -142,11 +162,29 @@ class ApiServer:
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
 
+    def _report(self, answer: Answer | Download, scope: Scope, *, started: float) -> None:
+        seconds = asyncio.get_running_loop().time() - started
+        status = answer.status if isinstance(answer, Answer) else 200
+        route, method = scope.get(ROUTE) or NO_ROUTE, scope["method"]
+        if method not in KNOWN_METHODS:
+            method = "other"
+        self._platform.meter.observe(
+            "http_request_seconds",
+            seconds,
+            route=route,
+            method=method,
+            status=f"{status // 100}xx",
+        )
+        level = logging.DEBUG if status < 500 else logging.INFO
+        if _log.isEnabledFor(level):
+            facts = {REQUEST_ID: request_id.get(), "route": route, "method": method}
+            facts |= {"status": status, "duration_ms": round(seconds * 1000, 3)}
+            _log.log(level, "request", extra=facts)
+
     def _common_headers(self, started: float) -> Headers:
         seconds = asyncio.get_running_loop().time() - started
-        request_id = self._platform.chance.sid("RQ", self._platform.clock.now())
         return (
-            (b"twilio-request-id", request_id.encode()),
+            (b"twilio-request-id", request_id.get().encode()),
             (b"twilio-request-duration", f"{seconds:.3f}".encode()),
             (b"twilio-concurrent-requests", str(self._running).encode()),
             *_CORS,
@@ -176,15 +214,23 @@ async def _pairs(scope: Scope, receive: Receive, *, headers: Mapping[bytes, byte
 async def _stream(
     download: Download, scope: Scope, *, send: Send, receive: Receive, headers: Headers
 ) -> None:
-    response = FileResponse(
-        download.path,
+    response = _response(download)
+    response.raw_headers.extend(headers)
+    await response(scope, receive, send)
+
+
+def _response(download: Download) -> Response:
+    if isinstance(download.content, bytes):
+        disposition = f'inline; filename="{download.filename}"'
+        headers = {"content-disposition": disposition, **download.headers}
+        return Response(download.content, media_type=download.content_type, headers=headers)
+    return FileResponse(
+        download.content,
         media_type=download.content_type,
         filename=download.filename,
         content_disposition_type="inline",
         headers=download.headers,
     )
-    response.raw_headers.extend(headers)
-    await response(scope, receive, send)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from trunkline.domain.carrier import Setting
 
@@ -118,6 +118,10 @@ class Incoming:
 
 Happening = Receipt | LateTaken | Incoming
 Handler = Callable[[Sequence[Happening]], Awaitable[None]]
+MaySend = Callable[[int], bool]
+# What may not leave goes back; whoever has the lane by then decides.
+NOT_OURS_SECONDS = 1.0
+NOT_OURS = "this node may not send on the lane now"
 
 
 class BindPhase(StrEnum):
@@ -186,8 +190,8 @@ class Carrier(Protocol):
         """The carrier account's name; with a carrier_ref it identifies a segment."""
 
     @property
-    def lanes(self) -> int:
-        """How many lanes there are, numbered from 0."""
+    def lanes(self) -> Sequence[int]:
+        """The numbers of the lanes that are at work here."""
 
     @property
     def down_since(self) -> datetime | None:
@@ -199,6 +203,12 @@ class Carrier(Protocol):
         Await handle(happenings) before acknowledging them to the carrier: when handle
         returns they are on disk; when it raises, ask to be sent them again.
         """
+
+    def take_lane(self, lane: int) -> None:
+        """Put one more lane to work."""
+
+    async def leave_lane(self, lane: int) -> None:
+        """Take leave of the peer on one lane, within seconds; what waits there is Deferred."""
 
     def room(self, lane: int) -> int:
         """Say how many segments are welcome on a lane now: 0 while it is down, full or slowed.
@@ -234,8 +244,28 @@ class MediaKeeper(Protocol):
         """Return the Authorization header for a medium of this carrier, None for anything else."""
 
 
+class KeptPart(NamedTuple):
+    """A segment as a journal has it: the key of its text, its number there, and itself."""
+
+    key: str
+    number: int
+    doc: bytes
+
+
+Choose = Callable[[Sequence[tuple[str, bytes]]], KeptPart | None]
+
+
 class SegmentJournal(Protocol):
     """Where the segments of unfinished inbound texts are kept, per carrier account."""
+
+    async def join(
+        self, carrier: str, family: str, *, choose: Choose
+    ) -> Sequence[tuple[str, bytes]]:
+        """Store what *choose* makes of the keys and docs whose keys begin with *family*.
+
+        Return those, as they were before. Nobody else joins the family meanwhile; what is returned
+        is known to be on disk, and so is the new one. *choose* must have no effect of its own.
+        """
 
     async def keep(self, carrier: str, key: str, *, number: int, doc: bytes) -> None:
         """Store one segment, on disk when this returns; the same again changes nothing."""
@@ -247,8 +277,27 @@ class SegmentJournal(Protocol):
         """Return the keys and docs of all segments that are kept, in the order they came."""
 
 
+class Sharing(StrEnum):
+    """What of a kind of carrier several nodes may work on side by side."""
+
+    LANES = "lanes"  # Each lane may be with another node.
+    CARRIERS = "carriers"  # All of one carrier is with one node.
+    NOTHING = "nothing"  # All carriers of the kind are with one node.
+
+
 class Connector(Protocol):
     """A kind of carrier: what can be set, and how one is opened."""
+
+    @property
+    def sharing(self) -> Sharing:
+        """What of it may be with different nodes."""
+
+    @property
+    def is_called(self) -> bool:
+        """Whether such carriers call us: then each is opened on every node, on most without lanes.
+
+        One without lanes takes in what it is told, and does nothing of its own accord.
+        """
 
     @property
     def settings(self) -> Sequence[Setting]:
@@ -258,6 +307,16 @@ class Connector(Protocol):
         """Raise Refusal 20422, which names the setting, for what cannot be used together."""
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> Carrier:
-        """Return a connector at work with checked settings; nothing moves before `run`."""
+        """Return a connector at work with checked settings; nothing moves before `run`.
+
+        may_send is asked with the number of a lane whenever bytes of a message are about to leave;
+        what may not is Deferred.
+        """

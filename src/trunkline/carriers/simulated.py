@@ -5,15 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 
 from trunkline.carriers.port import (
+    NOT_OURS,
+    NOT_OURS_SECONDS,
     Answered,
     BindPhase,
     BindState,
+    Deferred,
     Handler,
     Happening,
+    MaySend,
     PduSeen,
     Probe,
     Receipt,
     Refused,
+    Sharing,
     Submission,
     SubmitResult,
     Taken,
@@ -29,6 +34,9 @@ IDLE_SECONDS_MAX = 60.0
 class SimulatedConnector:
     """Opens the way to the simulated network; *bell* is the one that the network rings."""
 
+    sharing = Sharing.NOTHING
+    is_called = False
+
     def __init__(self, network: Network, *, clock: Clock, bell: Bell) -> None:
         self._network = network
         self._clock = clock
@@ -43,11 +51,22 @@ class SimulatedConnector:
         """Accept everything that is left to set."""
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> "SimulatedCarrier":
         """Return a carrier with as many lanes as one likes."""
         return SimulatedCarrier(
-            name, self._network, lanes=lanes, clock=self._clock, bell=self._bell
+            name,
+            self._network,
+            lanes=lanes,
+            may_send=may_send,
+            clock=self._clock,
+            bell=self._bell,
         )
 
 
@@ -55,12 +74,20 @@ class SimulatedCarrier:
     """A carrier whose network is in this process."""
 
     def __init__(
-        self, name: str, network: Network, *, lanes: int, clock: Clock, bell: Bell
+        self,
+        name: str,
+        network: Network,
+        *,
+        lanes: Sequence[int],
+        may_send: MaySend,
+        clock: Clock,
+        bell: Bell,
     ) -> None:
         self.name = name
-        self.lanes = lanes
+        self.lanes: Sequence[int] = tuple(lanes)
         self.down_since: datetime | None = None
         self._network = network
+        self._may_send = may_send
         self._clock = clock
         self._bell = bell
         self._bind = BindState(lane=0, kind="simulated", phase=BindPhase.BOUND, since=clock.now())
@@ -96,6 +123,14 @@ class SimulatedCarrier:
         """Return when the network has something for us again."""
         return await self._network.next_due()
 
+    def take_lane(self, lane: int) -> None:
+        """Put one more lane to work."""
+        self.lanes = (*self.lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        """Work on a lane no more."""
+        self.lanes = tuple(each for each in self.lanes if each != lane)
+
     def room(self, lane: int) -> int:
         """Say that there is always room."""
         return BATCH_MAX
@@ -104,6 +139,8 @@ class SimulatedCarrier:
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:
         """Hand segments to the network, which answers for all of them at once."""
+        if not self._may_send(lane):
+            return [Deferred(NOT_OURS_SECONDS, NOT_OURS)] * len(batch)
         results = await self._network.submit(batch)
         bind = self._bind
         self._bind = replace(

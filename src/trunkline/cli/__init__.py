@@ -21,7 +21,12 @@ COMMANDS = {
     "numbers": ("numbers", "Bring your own numbers and short codes."),
     "smpp": ("smpp", "Let SMPP clients bind to the platform."),
     "trace": ("trace", "Tell everything that happened to a message."),
+    "webhooks": ("webhooks", "Show webhooks that were given up, and make them again."),
+    "retention": ("retention", "Say how long things are kept."),
+    "nodes": ("nodes", "Show the nodes that share the database, and what each has."),
     "clock": ("clock", "Move the platform's manual clock forward."),
+    "doctor": ("doctor", "Find out what is wrong with this installation."),
+    "db": ("db", "Look after the database: migrate, check, backup, move."),
     "version": ("version", "Show the version."),
 }
 # What people type as well.

@@ -33,6 +33,7 @@ NAMED: Final = {
     "/trunkline/v1/numbers/": ("number", "trunkline numbers list"),
     "/trunkline/v1/smpp-credentials/": ("SMPP client", "trunkline smpp list"),
     "/trunkline/v1/messages/": ("message", "trunkline messages"),
+    "/trunkline/v1/webhooks/": ("webhook that was given up", "trunkline webhooks list"),
 }
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -39,6 +39,6 @@ def up(**given: str | None) -> None:
         click.echo(f"Error: {error}", err=True)
         click.get_current_context().exit(2)
     try:
-        app.serve(config, announce)
+        app.serve(config, announce, reread=lambda: load_config(values))
     except app.StartupError as error:
         raise click.ClickException(str(error)) from error

@@ -30,6 +30,7 @@ from trunkline.console.gate import Gate
 from trunkline.console.live import Live
 from trunkline.console.log import show_log
 from trunkline.console.media import serve_medium
+from trunkline.console.nodes import show_nodes
 from trunkline.console.pages import page
 from trunkline.console.phones import (
     add_phone,
@@ -46,6 +47,13 @@ from trunkline.console.routes import add_route, remove_route, show_routes
 from trunkline.console.strays import show_strays
 from trunkline.console.trace import show_message
 from trunkline.console.visit import Handler, Visit, endpoint
+from trunkline.console.webhooks import (
+    discard_host,
+    discard_one,
+    replay_host,
+    replay_one,
+    show_webhooks,
+)
 from trunkline.flows.platform import Platform
 from trunkline.network.network import Network
 
@@ -126,6 +134,12 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("POST", "/routes", add_route),
         ("POST", "/routes/{sid}/remove", remove_route),
         ("GET", "/strays", show_strays),
+        ("GET", "/nodes", show_nodes),
+        ("GET", "/webhooks", show_webhooks),
+        ("POST", "/webhooks/replay", replay_host),
+        ("POST", "/webhooks/discard", discard_host),
+        ("POST", "/webhooks/{sid}/replay", replay_one),
+        ("POST", "/webhooks/{sid}/discard", discard_one),
         ("GET", "/connect", show_connect),
         ("POST", "/connect/token", reveal_token),
         ("POST", "/numbers/{sid}", change_number),

@@ -42,11 +42,20 @@ async def serve_medium(visit: Visit) -> Response:
     medium = await find_visible_medium(visit, name)
     if medium is None:
         raise HTTPException(404, "There is no such medium.")
+    content = await messages.media_content(visit.platform, medium)
+    if content is None:
+        raise HTTPException(404, "There is no such medium.")
     is_shown = medium.content_type in SHOWN_TYPES
+    media_type = medium.content_type if is_shown else "application/octet-stream"
+    disposition = "inline" if is_shown else "attachment"
+    headers = {"Content-Security-Policy": _POLICY}
+    if isinstance(content, bytes):
+        headers["Content-Disposition"] = f'{disposition}; filename="{medium.sid}"'
+        return Response(content, media_type=media_type, headers=headers)
     return FileResponse(
-        messages.media_path(visit.platform, medium),
-        media_type=medium.content_type if is_shown else "application/octet-stream",
+        content,
+        media_type=media_type,
         filename=medium.sid,
-        content_disposition_type="inline" if is_shown else "attachment",
-        headers={"Content-Security-Policy": _POLICY},
+        content_disposition_type=disposition,
+        headers=headers,
     )

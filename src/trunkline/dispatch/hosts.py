@@ -9,7 +9,7 @@ Row = TypeVar("Row")
 # A host is tried with a few requests at once; answers make them more, silence fewer.
 WINDOW_START = 4
 WINDOW_MAX = 24  # Below the HTTP client's own limit, so that no host queues inside it.
-WAITING_PER_PLACE = 8  # Rows of a host in memory per request it may have; the others stay on disk.
+WAITING_PER_PLACE = 2  # Rows of a host in memory per request it may have; the others stay on disk.
 WAITING_MAX = 10_000  # Rows in memory in all, about 20 MB; reached by a thousand dead hosts.
 
 
@@ -70,7 +70,8 @@ class Hosts(Generic[Row]):
         return self._windows.get(host, WINDOW_START)
 
     def _room(self, host: str) -> int:
-        return WAITING_PER_PLACE * self._window(host)
+        # A host that answers gets more and more; one that does not has few in memory.
+        return WAITING_PER_PLACE * self._window(host) ** 2
 
     def _tidy(self, host: str) -> None:
         """Forget a host with nothing waiting and nothing under way."""

@@ -11,7 +11,11 @@ import structlog
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import (
+    NOT_OURS,
+    NOT_OURS_SECONDS,
+    Answered,
     Carrier,
+    Deferred,
     Handler,
     Happening,
     Incoming,
@@ -20,11 +24,13 @@ from trunkline.carriers.port import (
     Receipt,
     Submission,
     SubmitResult,
+    Taken,
 )
 from trunkline.dispatch.schedule import Schedule
 from trunkline.flows import handover, inbound, receipts
 from trunkline.flows.platform import Platform
-from trunkline.runtime import BATCH_MAX, Bell
+from trunkline.runtime import BATCH_MAX, Bell, Inbox
+from trunkline.store.leases import Lease, LeaseLost
 from trunkline.store.outbox import (
     OutboxRow,
     flows_of,
@@ -38,6 +44,8 @@ from trunkline.store.outbox import (
 UNDER_WAY_MAX = 4000
 # Flows that one look asks for: each costs a seek. With more, the others take turns.
 FLOWS_MAX = 500
+# However clocks jump and whoever writes, the database is looked at after this.
+LOOK_SECONDS = 5.0
 # Deferred messages that keep the next ones to the same recipient waiting; past it, and after a
 # restart, those may overtake.
 RESTING_MAX = 5000
@@ -50,12 +58,14 @@ log = structlog.get_logger()
 class Lane:
     """Hands the messages of one lane over, some batches at a time, in the order of each pair."""
 
-    def __init__(self, platform: Platform, carrier: Carrier, index: int) -> None:
+    def __init__(self, platform: Platform, carrier: Carrier, index: int, *, lease: Lease) -> None:
         self.name = f"{carrier.name}/{index}"
+        self.index = index
+        self.lease = lease
         self.bell = Bell()
+        self.inbox: Inbox[OutboxRow] = Inbox(self.bell)
         self._platform = platform
         self._carrier = carrier
-        self._index = index
         self._schedule = Schedule(platform.switchboard.policy(carrier.name).sender_rates)
         self._stepping = asyncio.Lock()
         self._is_closing = False
@@ -64,8 +74,10 @@ class Lane:
         self._under_way = 0
         self._ended: list[handover.Handed] = []
         self._recording: asyncio.Task[None] | None = None
-        self._flows: list[str] = []
         self._turn = ""
+        self._is_complete = False  # Whether all that is due is in memory.
+        self._look_at = platform.clock.now()
+        self._due_at: datetime | None = None  # When something on disk will be due.
         self._resting: list[tuple[datetime, str, OutboxRow]] = []
         self._bugs: list[BaseException] = []
         self._looked_at, self._seconds = platform.clock.now(), 0.0
@@ -75,13 +87,18 @@ class Lane:
         async with self._stepping:
             if bugs := self._record_again():
                 raise BaseExceptionGroup("handing over failed", bugs)
-            if self._is_closing:
+            if self._is_closing or not self.lease.is_valid():
                 return 0
-            if self._is_new:
-                await self._platform.store.write(lambda db: give_up_answers(db, self.name))
-                self._is_new = False
-            self._wake_rested()
-            return await self._start()
+            try:
+                if self._is_new:
+                    await self._platform.store.write(self._give_up_answers)
+                    self._is_new = False
+                self._wake_rested()
+                return await self._start()
+            except LeaseLost:
+                # The lane is another node's; whoever opened it here closes it.
+                self._platform.tenure.forfeit(self.lease)
+                return 0
 
     async def next_due(self) -> datetime | None:
         """Return when the next message may go that may not now.
@@ -90,12 +107,11 @@ class Lane:
         """
         if not self._has_room():
             return None
-        now, flows = self._platform.clock.now(), list(self._flows)
-        due = await self._platform.store.read(lambda db: next_due(db, self.name, now, flows=flows))
+        now = self._platform.clock.now()
         elapsed = self._elapsed(now)
         by_rate = self._schedule.next_at(elapsed)
         dues = [
-            due,
+            self._due_at,
             None if by_rate is None else now + timedelta(seconds=by_rate - elapsed),
             self._resting[0][0] if self._resting else None,
         ]
@@ -119,13 +135,19 @@ class Lane:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
 
+    def _give_up_answers(self, db: Connection) -> None:
+        self.lease.hold(db)
+        give_up_answers(db, self.name)
+
     async def _start(self) -> int:
         if not self._has_room():
             return 0
         now = self._platform.clock.now()
-        await self._look(now)
+        self._take_in()
+        if self._should_look(now):
+            await self._look(now)
         # Asked again: what was handed over last has been put into the carrier's window meanwhile.
-        room = min(self._carrier.room(self._index), BATCH_MAX)
+        room = min(self._carrier.room(self.index), BATCH_MAX)
         if room <= 0:
             return 0
         rows = self._schedule.take(self._elapsed(now), segments=room)
@@ -133,7 +155,7 @@ class Lane:
             return 0
         load = None
         try:
-            load = await handover.claim(self._platform, self._carrier.name, rows)
+            load = await handover.claim(self._platform, self._carrier.name, rows, lease=self.lease)
         finally:
             for row in rows:
                 if load is None or row.message_sid not in load.rows:
@@ -145,7 +167,8 @@ class Lane:
         return len(rows)
 
     def _has_room(self) -> bool:
-        return self._carrier.room(self._index) > 0 and self._under_way < UNDER_WAY_MAX
+        has_room = self._carrier.room(self.index) > 0 and self._under_way < UNDER_WAY_MAX
+        return has_room and self.lease.is_valid()
 
     def _elapsed(self, now: datetime) -> float:
         """Return seconds that never go back: a clock that is set back must not stop a sender."""
@@ -153,20 +176,43 @@ class Lane:
         self._looked_at = now
         return self._seconds
 
+    def _take_in(self) -> None:
+        """Take into memory what was just written, where nothing older waits on disk."""
+        rows = self.inbox.take()
+        self._is_complete &= not self.inbox.take_news()
+        if self._is_complete:
+            self._is_complete = self._schedule.add(rows) == len(rows)
+
+    def _should_look(self, now: datetime) -> bool:
+        is_due = self._due_at is not None and self._due_at <= now
+        is_fresh = timedelta(0) <= now - self._look_at < timedelta(seconds=LOOK_SECONDS)
+        return is_due or not is_fresh or not self._is_complete
+
     async def _look(self, now: datetime) -> None:
         """Take into memory what is due, a little of each flow."""
         store = self._platform.store
-        self._flows = await store.read(self._next_flows)
-        limits = self._schedule.limits(self._flows)
-        if limits:
-            rows = await store.read(lambda db: load_due(db, self.name, now, limits=limits))
-            self._schedule.add(rows)
+        flows, is_all = await store.read(self._next_flows)
+        limits = self._schedule.limits(flows)
 
-    def _next_flows(self, db: Connection) -> list[str]:
-        """Return the urgent flows, and of the least urgent ones some others than last time."""
+        def query(db: Connection) -> tuple[list[OutboxRow], datetime | None]:
+            due_at = next_due(db, self.name, now, flows=flows)
+            return load_due(db, self.name, now, limits=limits), due_at
+
+        rows, self._due_at = await store.read(query)
+        self._look_at = now
+        self._schedule.add(rows)
+        found = Counter(row.flow for row in rows)
+        is_all = is_all and all(found[flow] < limits.get(flow, 0) for flow in flows)
+        self._is_complete = is_all and all(self._schedule.knows(row) for row in rows)
+
+    def _next_flows(self, db: Connection) -> tuple[list[str], bool]:
+        """Return the urgent flows, and of the least urgent ones some others than last time.
+
+        Tell also whether those are all.
+        """
         found = flows_of(db, self.name, limit=FLOWS_MAX)
         if len(found) < FLOWS_MAX:
-            return found
+            return found, True
         level = found[-1][0]
         urgent = [flow for flow in found if flow < level]
         turn = max(self._turn, level)
@@ -174,7 +220,7 @@ class Lane:
         if len(part) < FLOWS_MAX:
             part += flows_of(db, self.name, after=level, limit=FLOWS_MAX - len(part))
         self._turn = part[-1]
-        return list(dict.fromkeys(urgent + part))
+        return list(dict.fromkeys(urgent + part)), False
 
     async def _hand_over(self, load: handover.Load) -> None:
         """Submit a batch; each message is recorded when all of its segments are answered."""
@@ -197,7 +243,7 @@ class Lane:
             if not left[sid]:
                 # All of it was taken before, and it only was not written down as finished.
                 self._end(load, sid, answers={})
-        submitting = self._carrier.submit(self._index, load.submissions, answered=answered)
+        submitting = self._submit(load.submissions, answered=answered)
         (results,) = await asyncio.gather(submitting, return_exceptions=True)
         if isinstance(results, BaseException):
             self._bugs.append(results)
@@ -205,6 +251,14 @@ class Lane:
         for index, result in enumerate(results):
             answered(index, result)
         self.bell.ring()
+
+    async def _submit(
+        self, batch: Sequence[Submission], *, answered: Answered
+    ) -> Sequence[SubmitResult]:
+        """Submit a batch, unless the lane is not ours any more, or may not be."""
+        if not self.lease.is_valid():
+            return [Deferred(NOT_OURS_SECONDS, NOT_OURS)] * len(batch)
+        return await self._carrier.submit(self.index, batch, answered=answered)
 
     def _end(
         self,
@@ -223,8 +277,7 @@ class Lane:
         """Record what was answered. What cannot be stays here: it is known to us alone."""
         while self._ended and not self._bugs:
             ended = self._ended[:BATCH_MAX]
-            writing = handover.submitted(self._platform, self._carrier.name, ended)
-            (postponed,) = await asyncio.gather(writing, return_exceptions=True)
+            (postponed,) = await asyncio.gather(self._keep(ended), return_exceptions=True)
             if isinstance(postponed, BaseException):
                 self._bugs.append(postponed)
                 break
@@ -235,12 +288,33 @@ class Lane:
         self._recording = None
         self.bell.ring()
 
+    async def _keep(
+        self, ended: Sequence[handover.Handed]
+    ) -> Mapping[str, tuple[datetime, OutboxRow]]:
+        """Record what was answered; where the lane is another's by now, what was taken alone."""
+        platform, carrier = self._platform, self._carrier.name
+        try:
+            return await handover.submitted(platform, carrier, ended, lease=self.lease)
+        except LeaseLost:
+            late = [
+                LateTaken(submission=submission, carrier_ref=result.carrier_ref)
+                for handed in ended
+                for submission, result in handed.answers
+                if isinstance(result, Taken)
+            ]
+            namespace = platform.switchboard.namespace(carrier)
+            if late:
+                await handover.record_late(platform, namespace, late)
+            return {}
+
     def _rest(self, row: OutboxRow, postponed: tuple[datetime, OutboxRow] | None) -> None:
         """Forget a row, or keep it as under way until it is due again."""
         if postponed is not None and len(self._resting) < RESTING_MAX:
             heapq.heappush(self._resting, (postponed[0], row.message_sid, postponed[1]))
-        else:
-            self._schedule.done(row)
+            return
+        self._schedule.done(row)
+        if postponed is not None:
+            self._due_at = min(self._due_at or postponed[0], postponed[0])
 
     def _record_again(self) -> list[BaseException]:
         """Try again to record what could not be recorded; return what went wrong, for the log."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from trunkline.dispatch.hosts import Pace
+from trunkline.dispatch.pool import Answered
 from trunkline.flows.media import fetch_media, put_off
 from trunkline.flows.platform import Platform
 from trunkline.store.media import MediaFetch, load_due_fetches, next_due_fetch
@@ -39,7 +40,7 @@ class Media:
 
         return await self._platform.store.read(query)
 
-    async def perform(self, row: MediaFetch) -> Pace:
+    async def perform(self, row: MediaFetch, answered: Answered) -> None:
         """Fetch what a message waits for; one that meets a bug of ours is put off."""
         fetching = fetch_media(self._platform, self._fetcher, row)
         (found,) = await asyncio.gather(fetching, return_exceptions=True)
@@ -47,5 +48,6 @@ class Media:
             await put_off(self._platform, row)
             raise found
         if any(item.is_silent for item in found):
-            return Pace.SILENT
-        return Pace.SLOW if any(item.error_code for item in found) else Pace.QUICK
+            answered(Pace.SILENT)
+        else:
+            answered(Pace.SLOW if any(item.error_code for item in found) else Pace.QUICK)

@@ -152,6 +152,10 @@ class Schedule:
                 self._add(row)
         return len(self._waiting) - before
 
+    def knows(self, row: OutboxRow) -> bool:
+        """Tell whether a row is here, waiting or under way."""
+        return row.message_sid in self._waiting or row.message_sid in self._under_way
+
     def take(self, now: float, *, segments: int) -> list[OutboxRow]:
         """Return the rows whose turn it is, of about as many segments, and at least one if any may.
 

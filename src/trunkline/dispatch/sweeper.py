@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from trunkline.flows.platform import Platform
 from trunkline.flows.rerouting import redirect
 from trunkline.runtime import BATCH_MAX
-from trunkline.store.outbox import first_expiry, lanes_in_use, load_any, load_expired
+from trunkline.store.outbox import OutboxRow, first_expiry, lanes_in_use, load_any, load_expired
 
 # What found no other way is looked at again after this, or when something changed.
 AGAIN_SECONDS = 60.0
@@ -25,7 +25,7 @@ class Sweeper:
         self._seen: tuple[object, ...] = ()
         self._stranded = 0
         self._left: list[str] = []  # Lanes that are still to be looked at; the first one now.
-        self._after = ""
+        self._after: OutboxRow | None = None
         self._began_at = self._ended_at = platform.clock.now()
         self._is_waiting = False
 
@@ -44,10 +44,8 @@ class Sweeper:
         if self._is_waiting:
             dues.append(self._ended_at + timedelta(seconds=self._rest_seconds()))
         switchboard, now = self._platform.switchboard, self._platform.clock.now()
-        for name, carrier in switchboard.live.items():
-            if carrier.down_since is not None:
-                wait = timedelta(seconds=switchboard.policy(name).failover_seconds)
-                dues.append(carrier.down_since + wait)
+        for name, since in switchboard.down_sinces().items():
+            dues.append(since + timedelta(seconds=switchboard.policy(name).failover_seconds))
         return min((at for at in dues if at is not None and at > now), default=None)
 
     async def _expire(self) -> int:
@@ -73,7 +71,7 @@ class Sweeper:
         if situation == self._seen and not is_rested and not is_stranded:
             return
         self._seen, self._stranded = situation, switchboard.stranded
-        self._left, self._after = forsaken, ""
+        self._left, self._after = forsaken, None
         self._began_at = self._ended_at = now
         self._is_waiting = bool(forsaken)
 
@@ -84,10 +82,10 @@ class Sweeper:
             lambda db: load_any(db, lane, after=self._after, limit=BATCH_MAX)
         )
         if rows and self._is_forsaken(lane, now):
-            self._after = rows[-1].message_sid
+            self._after = rows[-1]
             await redirect(self._platform, rows, reason="nobody sends what waits there")
         else:
-            self._left, self._after = self._left[1:], ""
+            self._left, self._after = self._left[1:], None
         self._ended_at = self._platform.clock.now()
         return max(len(rows), 1)
 

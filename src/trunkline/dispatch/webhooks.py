@@ -8,6 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from trunkline.dispatch.hosts import Pace
+from trunkline.dispatch.pool import Answered
 from trunkline.flows.callbacks import Delivery, broken, deliver_status, finish
 from trunkline.flows.conversation import LoopGuard, deliver_inbound
 from trunkline.flows.platform import Platform
@@ -39,32 +40,39 @@ class Webhooks:
         """Return due webhooks, except for *supplied* hosts; and when the next one will be."""
 
         def query(db: Connection) -> tuple[list[CallbackRow], datetime | None]:
-            due = load_due_callbacks(db, now, limit=limit, passing_over=supplied)
-            return due, next_due_callback(db, now)
+            due = load_due_callbacks(db, now, limit=limit, passing_over=supplied, shards=shards)
+            return due, next_due_callback(db, now, shards=shards)
 
+        shards = self._platform.tenure.webhook_shards()
         return await self._platform.store.read(query)
 
-    async def perform(self, row: CallbackRow) -> Pace:
-        """Make a webhook and commit what came of it; one that meets a bug of ours is put off."""
-        (pace,) = await asyncio.gather(self._perform(row), return_exceptions=True)
-        if isinstance(pace, BaseException):
-            await self._commit(broken(row))
-            raise pace
-        return pace
+    async def perform(self, row: CallbackRow, answered: Answered) -> None:
+        """Make a webhook and commit what came of it; one that meets a bug of ours is put off.
 
-    async def _perform(self, row: CallbackRow) -> Pace:
-        if row.kind == "inbound":
-            delivery = await deliver_inbound(self._platform, self._sender, row, guard=self._guard)
-        else:
-            delivery = await deliver_status(self._platform, self._sender, row)
-        await self._commit(delivery)
-        return _pace(delivery)
-
-    async def _commit(self, delivery: Delivery) -> None:
-        await self._finish.add(delivery, partial(finish, self._platform))
+        What another node has taken over is left to it.
+        """
+        if not self._platform.tenure.has_webhooks_of(row.account_sid):
+            answered(Pace.QUICK)
+            return
+        delivery = broken(row)
+        try:
+            if row.kind == "inbound":
+                delivery = await deliver_inbound(
+                    self._platform, self._sender, row, guard=self._guard
+                )
+            else:
+                delivery = await deliver_status(self._platform, self._sender, row)
+        finally:
+            # What is abandoned stays due as it is.
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                answered(_pace(delivery))
+                await self._finish.add(delivery, partial(finish, self._platform))
 
 
 def _pace(delivery: Delivery) -> Pace:
+    if delivery.is_broken:
+        return Pace.SILENT
     if not delivery.attempts:
         return Pace.QUICK
     last = delivery.attempts[-1]

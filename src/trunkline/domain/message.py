@@ -6,12 +6,15 @@ Rule 2: facts (the network told us) are never refused, only sometimes stale;
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from trunkline.domain.errors import Refusal, delivery_error
+from trunkline.domain.ids import MICROSECOND
 
 MEDIA_MAX = 10  # Twilio: at most ten MediaUrl values a message (21623).
 VALIDITY_SECONDS_MAX = 36_000  # Twilio's ValidityPeriod: 1 to 36,000, by default the longest.
@@ -19,6 +22,7 @@ PRICE_UNIT = "USD"
 IN_REPLY_TO = "in_reply_to"  # The option of a reply that names the text it answers.
 # Options that say what the route of a message makes of it: the price of a segment, the priority.
 ROUTE_PRICE, ROUTE_PRIORITY = "route_price", "route_priority"
+REQUEST_ID = "request_id"  # The option that names the HTTP request that asked for a message.
 VIA = "via"  # The option that ties a message to one carrier, whatever the routes say.
 TLV_OPTION = "tlv_"  # Options that hold SMPP parameters: tlv_1400 is a tag, its octets are hex.
 
@@ -97,8 +101,7 @@ FINAL = frozenset({S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.RECEIVED,
 CALLED_BACK = frozenset({S.SENT, S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.READ})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One text or MMS, in either direction. Times are aware UTC."""
 
     account_sid: str
@@ -120,7 +123,7 @@ class Message:
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
 
     @property
     def error_message(self) -> str | None:
@@ -140,7 +143,10 @@ class Message:
 def observe(
     message: Message, fact: Fact, *, at: datetime, error_code: int | None = None
 ) -> Message:
-    """Return the message as it is once *fact* is known; a stale fact returns the same object."""
+    """Return the message as it is once *fact* is known; a stale fact returns the same object.
+
+    updated_at only grows, whatever the clocks of those that observe: it orders what is told.
+    """
     status = TRANSITIONS[message.status].get(fact)
     if status is None:
         return message
@@ -148,7 +154,7 @@ def observe(
     return replace(
         message,
         status=status,
-        updated_at=at,
+        updated_at=max(at, message.updated_at + MICROSECOND),
         sent_at=at if handed_over else message.sent_at,
         error_code=error_code,
     )

@@ -15,6 +15,7 @@ from trunkline.store.records import (
     ACCOUNTS,
     KEYS,
     NUMBERS,
+    alone,
     child_records,
     delete_record,
     find_record,
@@ -57,6 +58,7 @@ async def create(platform: Platform, owner: Account, *, friendly_name: str | Non
     )
 
     def work(db: Connection) -> None:
+        alone(db)
         if len(child_records(db, ACCOUNTS, owner.sid, limit=SUBACCOUNTS_MAX + 1)) > SUBACCOUNTS_MAX:
             raise Refusal(21480)
         insert_record(db, ACCOUNTS, account)
@@ -95,6 +97,7 @@ async def update(
     """
 
     def work(db: Connection) -> Account | None:
+        alone(db)
         before = find_record(db, ACCOUNTS, sid)
         if before is None:
             return None
@@ -154,6 +157,7 @@ async def rename_key(
     """Give a key another name; None when there is no such key."""
 
     def work(db: Connection) -> Key | None:
+        alone(db)
         before = _key(db, account_sid, sid=sid)
         if before is None or friendly_name is None:
             return before

@@ -13,19 +13,22 @@ from sqlalchemy import Connection
 
 from trunkline.domain.message import Message, blame
 from trunkline.domain.sending import Draft
-from trunkline.flows.outbound import add_drafts
+from trunkline.flows import reports
+from trunkline.flows.outbound import add_drafts, announce_accepted
 from trunkline.flows.platform import Platform
-from trunkline.flows.statuses import announce, event
+from trunkline.flows.statuses import event, tell
 from trunkline.runtime import News, next_attempt
 from trunkline.store.callbacks import (
     AttemptRow,
     CallbackRow,
     finish_callbacks,
+    following_callbacks,
     insert_attempts,
     postpone_callbacks,
     save_cookies,
 )
 from trunkline.store.messages import insert_events, messages_by_sid, update_messages
+from trunkline.store.outbox import OutboxRow
 from trunkline.webhooks.answer import BLOCKED, Answer
 from trunkline.webhooks.request import is_webhook_url, parse_target, render_request
 from trunkline.webhooks.requester import Requester
@@ -147,36 +150,52 @@ def broken(row: CallbackRow) -> Delivery:
 async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
     """Commit what came of webhooks: attempts, errors, replies; and when to try again, if ever."""
 
-    def work(db: Connection) -> list[Message]:
+    def work(db: Connection) -> _Outcome:
         return _finish(platform, db, deliveries)
 
-    changed = await platform.store.write(work)
-    drafts = [draft.message for delivery in deliveries for draft in delivery.replies]
-    if drafts or changed:
-        announce(platform, [*drafts, *changed])
+    outcome = await platform.store.write(work)
+    if outcome.following:
+        platform.webhooks.offer(outcome.following)
+    if outcome.replies:
+        announce_accepted(platform, outcome.replies, outcome.rows)
+    tell(platform, outcome.changed)
+    reports.called(platform, ((each.row, each.attempts) for each in deliveries))
     if platform.feed.is_watched:
         for delivery in deliveries:
             row = delivery.row
             platform.feed.publish(News("webhook", row.account_sid, row.message_sid))
 
 
-def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) -> list[Message]:
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of webhooks: what waited for them, replies with their rows, blamed messages."""
+
+    following: Sequence[CallbackRow]
+    replies: Sequence[Draft]
+    rows: Sequence[OutboxRow]
+    changed: Sequence[Message]
+
+
+def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) -> _Outcome:
     now = platform.clock.now()
     insert_attempts(db, [attempt for d in deliveries for attempt in d.attempts])
     done: list[Delivery] = []
-    waiting: list[tuple[str, datetime | None]] = []
+    waiting: list[tuple[CallbackRow, datetime | None]] = []
     for delivery in deliveries:
         if delivery.may_help_to_retry:
-            waiting.append((delivery.row.sid, _next(platform, delivery, now)))
+            waiting.append((delivery.row, _next(platform, delivery, now)))
         else:
             done.append(delivery)
-    finish_callbacks(db, [d.row.sid for d in done])
+    finish_callbacks(db, [d.row for d in done])
     postpone_callbacks(db, waiting)
-    add_drafts(platform, db, [draft for d in done for draft in d.replies])
+    following = following_callbacks(db, [d.row for d in done], now=now)
+    replies = [draft for d in done for draft in d.replies]
+    rows = add_drafts(platform, db, replies)
     _keep_cookies(db, done, now)
     troubled = [d for d in deliveries if d.error_code is not None or d.warnings]
     changed = _blame(platform, db, troubled, now=now) if troubled else []
-    return changed + _forgive(db, [d for d in done if d.error_code is None], now=now)
+    changed += _forgive(db, [d for d in done if d.error_code is None], now=now)
+    return _Outcome(following, replies, rows, changed)
 
 
 def _next(platform: Platform, delivery: Delivery, now: datetime) -> datetime | None:
@@ -200,6 +219,8 @@ def _keep_cookies(db: Connection, deliveries: Sequence[Delivery], now: datetime)
 def _forgive(db: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> list[Message]:
     """Take back what inbound messages were blamed for: their webhook arrived after all."""
     blamed = [d.message for d in deliveries if d.message and d.message.error_code]
+    if not blamed:
+        return []
     # Read anew: whoever redacted a text while its webhook was under way must not get it back.
     known = messages_by_sid(db, [(m.account_sid, m.sid) for m in blamed])
     forgiven = [blame(message, None, at=now) for message in known.values()]

@@ -28,6 +28,7 @@ from trunkline.store.records import (
     CARRIERS,
     ROUTES,
     all_records,
+    alone,
     delete_record,
     find_unique,
     insert_record,
@@ -115,6 +116,7 @@ async def add(
     account = _with_settings(platform, blank, settings)
 
     def work(db: Connection) -> None:
+        alone(db)
         if find_unique(db, CARRIERS, name) is not None:
             raise Refusal(20409, reason=f"there is a carrier `{name}` already")
         if len(all_records(db, CARRIERS, limit=CARRIERS_MAX)) >= CARRIERS_MAX:
@@ -136,6 +138,7 @@ async def change(
     """Set settings, where "" means the default again, and the state; refuse (20404) a stranger."""
 
     def work(db: Connection) -> CarrierAccount:
+        alone(db)
         before = _carrier(db, name)
         after = replace(
             before if settings is None else _with_settings(platform, before, settings),
@@ -154,6 +157,7 @@ async def remove(platform: Platform, name: str, *, forced: bool = False) -> None
     """Forget a carrier account; refuse (20409) while routes lead to it, unless they go with it."""
 
     def work(db: Connection) -> None:
+        alone(db)
         account = _carrier(db, name)
         routes = _routes_to(db, name)
         if routes and not forced:

@@ -1,9 +1,10 @@
 """An inbound text is told to its application, and the TwiML that comes back is obeyed."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from trunkline.domain.account import Account
 from trunkline.domain.address import parse_recipient, parse_sender
@@ -15,6 +16,7 @@ from trunkline.flows.messages import find
 from trunkline.flows.outbound import check_ownership, check_queue, new_message
 from trunkline.flows.platform import Platform
 from trunkline.store.callbacks import CallbackRow, find_cookies
+from trunkline.store.erasure import without_text
 from trunkline.twiml import Document, FetchNext, Reply, TwimlError, read_answer
 from trunkline.webhooks.request import is_webhook_url, resolve
 from trunkline.webhooks.requester import Requester
@@ -57,10 +59,13 @@ async def deliver_inbound(
     """Tell an application of an inbound text and collect the replies it wants sent.
 
     When its URL fails in any way the fallback URL is asked instead, with ErrorCode and ErrorUrl.
-    Of a text that was deleted meanwhile it is still told; what it answers has nobody to go to.
+    Of a text that was redacted or deleted meanwhile it is still told, without the text; what it
+    answers to a deleted one has nobody to go to.
     """
-    delivery = Delivery(row=row)
-    delivery.message = message = await find(platform, row.account_sid, row.message_sid)
+    message = await find(platform, row.account_sid, row.message_sid)
+    if message is None or not message.body:
+        row = replace(row, parameters=without_text(row.parameters))
+    delivery = Delivery(row=row, message=message)
     account = await platform.directory.account(row.account_sid)
     if message is None or account is None:
         await call(

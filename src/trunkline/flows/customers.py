@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from trunkline.domain.account import AccountStatus
@@ -28,6 +29,7 @@ from trunkline.store.records import (
     ACCOUNTS,
     SMPP_CREDENTIALS,
     all_records,
+    alone,
     delete_record,
     find_record,
     find_unique,
@@ -117,6 +119,7 @@ async def add(
     credential = _changed(platform, blank, replace(wishes, password=password))
 
     def work(db: Connection) -> None:
+        alone(db)
         if find_record(db, ACCOUNTS, account_sid) is None:
             raise Refusal(20404, path=f"/2010-04-01/Accounts/{account_sid}.json")
         if find_unique(db, SMPP_CREDENTIALS, system_id) is not None:
@@ -133,6 +136,7 @@ async def change(platform: Platform, system_id: str, wishes: Wishes) -> SmppCred
     """Change a credential; who is bound with it follows within a second. Refuses as `add` does."""
 
     def work(db: Connection) -> SmppCredential:
+        alone(db)
         credential = _changed(platform, _required(db, system_id), wishes)
         credential = replace(credential, updated_at=platform.clock.now())
         update_record(db, SMPP_CREDENTIALS, credential)
@@ -214,6 +218,7 @@ async def keep_simulator(platform: Platform, password: str | None) -> None:
     """
 
     def work(db: Connection) -> None:
+        alone(db)
         known = find_unique(db, SMPP_CREDENTIALS, SIMULATOR)
         if known is not None and (known.allowed_hosts != LOOPBACK or not known.is_simulator):
             return
@@ -243,7 +248,7 @@ async def draft_of(platform: Platform, credential: SmppCredential, submitted: Su
         draft = await _ordinary(platform, credential, submitted)
     if submitted.sid is None:
         return draft
-    return replace(draft, message=replace(draft.message, sid=submitted.sid))
+    return replace(draft, message=structs.replace(draft.message, sid=submitted.sid))
 
 
 async def _ordinary(platform: Platform, credential: SmppCredential, submitted: Submitted) -> Draft:

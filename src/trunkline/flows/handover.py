@@ -7,9 +7,10 @@ Rule 3: of a message that a carrier took a segment of, no other carrier gets any
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import (
@@ -25,17 +26,20 @@ from trunkline.domain.account import Account, AccountStatus, Media
 from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
 from trunkline.domain.message import TLV_OPTION, VIA, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
+from trunkline.flows import reports
 from trunkline.flows.outbound import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
-from trunkline.flows.receipts import match_strays
+from trunkline.flows.receipts import match_strays, meet_refs
 from trunkline.flows.rerouting import EXPIRED, UNKNOWN, moved_event
 from trunkline.flows.statuses import (
+    Changes,
     Observation,
     advance,
     announce_changes,
     event,
     observation,
 )
+from trunkline.store.leases import Lease
 from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
 from trunkline.store.outbox import (
     CarrierRef,
@@ -44,12 +48,10 @@ from trunkline.store.outbox import (
     delete_outbox,
     find_outbox,
     insert_refs,
-    lanes_in_use,
     mark_in_doubt,
     move_outbox,
     postpone_outbox,
     refs_of,
-    waiting_in,
 )
 from trunkline.store.records import MEDIA, child_records
 
@@ -70,7 +72,9 @@ class Load:
     submissions: list[Submission] = field(default_factory=list)
 
 
-async def claim(platform: Platform, carrier: str, rows: Sequence[OutboxRow]) -> Load:
+async def claim(
+    platform: Platform, carrier: str, rows: Sequence[OutboxRow], *, lease: Lease
+) -> Load:
     """Return what of *rows* is to be submitted now, its state written down as in doubt.
 
     Messages whose time ran out fail here (30036); so do those of a suspended account (30002), and
@@ -78,7 +82,8 @@ async def claim(platform: Platform, carrier: str, rows: Sequence[OutboxRow]) -> 
     """
     accounts = {sid: await platform.directory.account(sid) for sid in {r.account_sid for r in rows}}
 
-    def work(db: Connection) -> tuple[Load, list[Message]]:
+    def work(db: Connection) -> tuple[Load, Changes]:
+        lease.hold(db)
         return _claim(platform, db, carrier, rows=rows, accounts=accounts)
 
     load, changed = await platform.store.write(work)
@@ -96,7 +101,7 @@ class Handed:
 
 
 async def submitted(
-    platform: Platform, carrier: str, handed: Sequence[Handed]
+    platform: Platform, carrier: str, handed: Sequence[Handed], *, lease: Lease
 ) -> dict[str, tuple[datetime, OutboxRow]]:
     """Record what the carrier answered; return what it put off, and until when.
 
@@ -111,10 +116,17 @@ async def submitted(
         if isinstance(result, Taken)
     ]
 
-    def work(db: Connection) -> list[Message]:
+    def work(db: Connection) -> Changes:
+        lease.hold(db)
         return _settle(platform, db, namespace, ends=ends, refs=refs)
 
-    announce_changes(platform, await platform.store.write(work))
+    changes = await platform.store.write(work)
+    platform.recent.keep_refs(refs)
+    announce_changes(platform, changes)
+    if refs and not platform.tenure.is_alone:
+        await meet_refs(platform, namespace, [ref.ref for ref in refs])
+    platform.recent.forget(end.message.sid for end in ends if end.message)
+    reports.handed_over(platform, carrier, ((each.message, each.answers) for each in handed))
     for lane in {end.moved.lane for end in ends if end.moved}:
         platform.switchboard.ring(lane)
     return {
@@ -131,7 +143,7 @@ async def record_late(platform: Platform, carrier: str, late: Sequence[LateTaken
     """Record answers to submissions that had been given up as in doubt."""
     refs = [_ref(carrier, each.submission, ref=each.carrier_ref) for each in late]
 
-    def work(db: Connection) -> list[Message]:
+    def work(db: Connection) -> Changes:
         return _record_late(platform, db, carrier, refs=refs)
 
     announce_changes(platform, await platform.store.write(work))
@@ -144,14 +156,18 @@ def _claim(
     *,
     rows: Sequence[OutboxRow],
     accounts: Mapping[str, Account | None],
-) -> tuple[Load, list[Message]]:
+) -> tuple[Load, Changes]:
     now = platform.clock.now()
-    there = waiting_in(db, rows[0].lane, [r.message_sid for r in rows])
-    rows = [row for row in rows if row.message_sid in there]
+    if not mark_in_doubt(db, rows):
+        there = find_outbox(db, [(r.account_sid, r.message_sid) for r in rows])
+        rows = [r for r in rows if r.message_sid in there and there[r.message_sid].lane == r.lane]
     rule = platform.switchboard.policy(carrier).in_doubt
     facts = [_start(row, now, account=accounts[row.account_sid], rule=rule) for row in rows]
-    changed = advance(platform, db, facts)
-    messages = messages_by_sid(db, {(r.account_sid, r.message_sid) for r in rows})
+    changes = advance(platform, db, facts)
+    messages = {message.sid: message for message in changes.messages}
+    # What was tried before is not changed by another try, and so was not looked at.
+    unseen = {(r.account_sid, r.message_sid) for r in rows if r.message_sid not in messages}
+    messages |= messages_by_sid(db, unseen)
     started = {fact.message_sid for fact in facts if fact.fact is Fact.SUBMITTED}
     going = [
         row
@@ -162,8 +178,8 @@ def _claim(
     ]
     staying = {row.message_sid for row in going}
     delete_outbox(db, [r for r in rows if r.message_sid not in staying])
-    mark_in_doubt(db, going)
-    taken = refs_of(db, [r.message_sid for r in going if r.attempts or r.in_doubt])
+    again = [(r.account_sid, r.message_sid) for r in going if r.attempts or r.in_doubt]
+    taken = refs_of(db, again) if again else {}
     load = Load(carrier)
     for row in going:
         message = messages[row.message_sid]
@@ -172,7 +188,7 @@ def _claim(
         load.submissions.extend(
             s for s in _submissions(platform, db, message, row=row) if s.segment_index not in done
         )
-    return load, changed
+    return load, changes
 
 
 def _start(
@@ -329,7 +345,7 @@ def _settle(
     *,
     ends: Sequence[_End],
     refs: Sequence[CarrierRef],
-) -> list[Message]:
+) -> Changes:
     insert_refs(db, refs)
     insert_events(db, [end.trace for end in ends])
     insert_events(db, [moved_event(platform, end.row, end.moved) for end in ends if end.moved])
@@ -343,7 +359,7 @@ def _settle(
 
 def _record_late(
     platform: Platform, db: Connection, carrier: str, *, refs: Sequence[CarrierRef]
-) -> list[Message]:
+) -> Changes:
     now = platform.clock.now()
     insert_refs(db, refs)
     insert_events(
@@ -358,8 +374,8 @@ def _record_late(
             for ref in refs
         ],
     )
-    sids = {ref.message_sid for ref in refs}
-    waiting, taken = find_outbox(db, sids, lanes=lanes_in_use(db)), refs_of(db, sids)
+    keys = {(ref.account_sid, ref.message_sid) for ref in refs}
+    waiting, taken = find_outbox(db, keys, to_change=True), refs_of(db, keys)
     # These as well: the carrier may have used their names again since.
     segments = {(ref.message_sid, ref.segment_index) for ref in refs}
     segments |= {(sid, ref.segment_index) for sid, known in taken.items() for ref in known}

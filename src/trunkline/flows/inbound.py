@@ -10,6 +10,7 @@ from trunkline.domain.address import country_of
 from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.domain.nanp import region_of
+from trunkline.flows import reports
 from trunkline.flows.deliveries import guests_of, texts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
@@ -18,7 +19,7 @@ from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.deliveries import DeliveryRow, insert_deliveries
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import Event, insert_events, insert_messages
-from trunkline.store.outbox import CarrierRef, find_refs, insert_refs
+from trunkline.store.outbox import CarrierRef, claim_ref, find_refs
 from trunkline.store.records import ACCOUNTS, NUMBERS, find_record, find_unique
 from trunkline.store.strays import TEXT, Stray, insert_strays, known_strays
 from trunkline.store.usage import add_usage
@@ -37,7 +38,9 @@ async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -
     def work(db: Connection) -> list[Message]:
         return _receive(platform, db, carrier, batch=batch)
 
-    announce(platform, await platform.store.write(work))
+    messages = await platform.store.write(work)
+    announce(platform, messages)
+    reports.received(platform, carrier, messages)
 
 
 def inbound_callback(
@@ -109,7 +112,6 @@ def _receive(
     refs_here = {INBOUND_MARK + incoming.ref for incoming in batch}
     known = set(find_refs(db, carrier, refs_here)) | known_strays(db, carrier, refs_here)
     messages: list[Message] = []
-    refs: list[CarrierRef] = []
     calls: list[CallbackRow] = []
     fetches: list[MediaFetch] = []
     trace: list[Event] = []
@@ -128,9 +130,10 @@ def _receive(
             continue
         account_sid = number.account_sid if number else guests[0].account_sid
         message = _message(platform, account_sid, carrier, incoming=incoming)
+        if not claim_ref(db, _inbound_ref(carrier, ref, message=message)):
+            continue  # Another node was brought the same text at the same moment.
         owed += texts_owed(platform, db, message, guests=guests)
         messages.append(message)
-        refs.append(_inbound_ref(carrier, ref, message=message))
         trace.append(
             event(platform, message, "received", detail={"carrier": carrier, "ref": incoming.ref})
         )
@@ -142,7 +145,6 @@ def _receive(
     insert_strays(db, strays)
     if messages:
         insert_messages(db, messages)
-        insert_refs(db, refs)
         insert_events(db, trace)
         insert_fetches(db, fetches)
         insert_callbacks(db, calls)

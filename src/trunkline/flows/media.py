@@ -198,7 +198,7 @@ def _finish(
             at=platform.clock.now(),
             error_code=failed[0].error_code,
         )
-        return advance(platform, db, [fact])
+        return advance(platform, db, [fact]).messages
     else:
         insert_outbox(db, [outbox_row(platform, message)])
     return [message]

@@ -1,5 +1,6 @@
 """Messages as their owners see and change them: lists, redaction, cancelling, media, the trace."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Feedback, Media, Outcome
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import FINAL, Message, Status, cancel, redact
+from trunkline.flows.erasure import erase, forget, forget_media
 from trunkline.flows.platform import Platform
-from trunkline.flows.statuses import announce_changes, status_callback
+from trunkline.flows.statuses import Changes, announce_changes, status_callback
 from trunkline.store.callbacks import (
     AttemptRow,
     CallbackRow,
@@ -20,17 +22,17 @@ from trunkline.store.callbacks import (
 from trunkline.store.messages import (
     Event,
     MessageFilter,
-    delete_message,
     events_of,
     find_message,
+    messages_by_sid,
     update_messages,
 )
 from trunkline.store.paging import Found, Page
 from trunkline.store.records import (
     FEEDBACK,
     MEDIA,
+    alone,
     child_records,
-    delete_record,
     find_record,
     find_unique,
     insert_record,
@@ -67,14 +69,18 @@ async def page(
 async def amend(
     platform: Platform, account_sid: str, sid: str, *, body: str | None, status: str | None
 ) -> Message:
-    """Redact (body is '') or cancel (status is 'canceled') a message, or refuse."""
+    """Redact (body is '') or cancel (status is 'canceled') a message, or refuse.
+
+    What was redacted is empty wherever its text was copied to; webhooks that are due are still
+    made, without it.
+    """
     if body:
         raise Refusal(20422, name="Body", message="A message's Body can only be emptied.")
     if status is not None and status != Status.CANCELED:
         raise Refusal(20422, name="Status", message="A message's Status can only become canceled.")
 
     def work(db: Connection) -> Message:
-        before = _required(db, account_sid, sid)
+        before = _required_to_change(db, account_sid, sid)
         now = platform.clock.now()
         after = before if body is None else redact(before, at=now)
         if status is not None:
@@ -83,27 +89,34 @@ async def amend(
                 insert_callbacks(db, [owed])
         if after is not before:
             update_messages(db, [after])
+        if body is not None:
+            erase(platform, db, account_sid, sid=sid)
         return after
 
     message = await platform.store.write(work)
-    announce_changes(platform, [message])
+    announce_changes(platform, Changes([message]))
+    platform.recent.forget([sid])
+    if status is not None:
+        platform.webhooks.ring()
     return message
 
 
 async def remove(platform: Platform, account_sid: str, sid: str) -> None:
     """Delete a message and its trace, or refuse (20009) while it is still on its way.
 
-    Its media stay until they are deleted themselves, as Twilio does it.
+    Its media stay until they are deleted themselves, as Twilio does it. Webhooks that are due are
+    still made, without its text.
     """
 
     def work(db: Connection) -> Message:
-        message = _required(db, account_sid, sid)
+        message = _required_to_change(db, account_sid, sid)
         if message.status not in FINAL and message.status is not Status.SENT:
             raise Refusal(20009)
-        delete_message(db, account_sid, sid)
+        forget(platform, db, account_sid, sid=sid)
         return message
 
-    announce_changes(platform, [await platform.store.write(work)])
+    announce_changes(platform, Changes([await platform.store.write(work)]))
+    platform.recent.forget([sid])
 
 
 async def media_of(platform: Platform, account_sid: str, message_sid: str) -> list[Media]:
@@ -124,12 +137,12 @@ async def find_media(
 
 async def remove_media(platform: Platform, media: Media) -> None:
     """Delete a medium; its bytes go with the last record that names them."""
-    await platform.store.write(lambda db: delete_record(db, MEDIA, media.sid))
+    await platform.store.write(lambda db: forget_media(platform, db, [media]))
 
 
-def media_path(platform: Platform, media: Media) -> Path:
-    """Return where the bytes of a medium lie."""
-    return platform.media_files.path(media.digest)
+async def media_content(platform: Platform, media: Media) -> Path | bytes | None:
+    """Return the file that holds the bytes of a medium, or the bytes; None where they are gone."""
+    return await asyncio.to_thread(platform.media_files.find, media.digest)
 
 
 async def give_feedback(
@@ -138,6 +151,7 @@ async def give_feedback(
     """Keep the sender's word on a message; a second one replaces the first."""
 
     def work(db: Connection) -> Feedback:
+        alone(db)
         _required(db, account_sid, message_sid)
         now = platform.clock.now()
         known = find_unique(db, FEEDBACK, message_sid)
@@ -169,16 +183,25 @@ async def trace(platform: Platform, account_sid: str, sid: str) -> Trace | None:
         return Trace(
             message=message,
             media=child_records(db, MEDIA, sid),
-            events=events_of(db, sid),
-            attempts=attempts_of(db, sid),
-            waiting=callbacks_of(db, sid),
+            events=events_of(db, account_sid, sid),
+            attempts=attempts_of(db, account_sid, sid),
+            waiting=callbacks_of(db, account_sid, sid),
         )
 
     return await platform.store.read(query)
 
 
 def _required(db: Connection, account_sid: str, sid: str) -> Message:
-    message = find_message(db, account_sid, sid)
+    return _found(find_message(db, account_sid, sid), account_sid, sid)
+
+
+def _required_to_change(db: Connection, account_sid: str, sid: str) -> Message:
+    """Return a message that nobody else changes before the commit."""
+    found = messages_by_sid(db, [(account_sid, sid)], to_change=True)
+    return _found(found.get(sid), account_sid, sid)
+
+
+def _found(message: Message | None, account_sid: str, sid: str) -> Message:
     if message is None:
         raise Refusal(20404, path=f"/2010-04-01/Accounts/{account_sid}/Messages/{sid}.json")
     return message

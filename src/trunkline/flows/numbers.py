@@ -22,6 +22,7 @@ from trunkline.store.paging import Found, Page
 from trunkline.store.records import (
     NUMBERS,
     all_records,
+    alone,
     child_records,
     delete_record,
     find_record,
@@ -178,6 +179,7 @@ async def update(
     _check_changes(changes)
 
     def work(db: Connection) -> Number | None:
+        alone(db)
         before = _number(db, account_sid, sid=sid)
         if before is None:
             return None
@@ -227,6 +229,7 @@ async def _keep(platform: Platform, candidates: list[Number]) -> Number:
     """Store the first of the numbers that nobody has, or refuse (21422)."""
 
     def work(db: Connection) -> Number:
+        alone(db)
         held = child_records(db, NUMBERS, candidates[0].account_sid, limit=NUMBERS_MAX)
         if len(held) >= NUMBERS_MAX:
             raise Refusal(21422, number=candidates[0].phone_number)

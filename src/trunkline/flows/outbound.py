@@ -4,10 +4,10 @@ Rule: a message and the work it causes commit together, before anybody is told.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.domain.account import Account
@@ -16,6 +16,7 @@ from trunkline.domain.carrier import Route, sender_type_of
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import (
+    REQUEST_ID,
     ROUTE_PRICE,
     ROUTE_PRIORITY,
     VALIDITY_SECONDS_MAX,
@@ -35,9 +36,11 @@ from trunkline.domain.sending import (
     check_timing,
 )
 from trunkline.domain.text import encoding_of, smart_encode, split
+from trunkline.flows import reports
 from trunkline.flows.platform import Platform
-from trunkline.flows.statuses import announce, status_callback
+from trunkline.flows.statuses import status_callback, tell
 from trunkline.flows.switchboard import flow_of
+from trunkline.runtime import request_id
 from trunkline.store.callbacks import insert_callbacks
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import insert_messages
@@ -51,7 +54,11 @@ MESSAGING_SERVICE = "MG"
 
 async def send(platform: Platform, account: Account, request: SendRequest) -> Message:
     """Accept the message that *request* asks for, or refuse it; when this returns it is on disk."""
-    draft = await prepare(platform, account, request)
+    try:
+        draft = await prepare(platform, account, request)
+    except Refusal as refusal:
+        platform.meter.count("messages_refused", code=str(refusal.code))
+        raise
     await platform.accepting.add(draft, partial(accept, platform))
     return draft.message
 
@@ -68,6 +75,7 @@ async def prepare(
 
     It takes the route that the operator set, or goes *via* a carrier in spite of all routes.
     """
+    platform.pressure.check(accepting=platform.accepting.waiting, writing=platform.store.waiting)
     check_presence(request)
     check_content(request)
     for url in request.media_url:
@@ -132,20 +140,38 @@ async def check_queue(platform: Platform, message: Message) -> None:
 async def accept(platform: Platform, drafts: Sequence[Draft]) -> None:
     """Take responsibility: when this returns, the messages and the work they cause are on disk."""
 
-    def work(db: Connection) -> None:
-        add_drafts(platform, db, drafts)
+    def work(db: Connection) -> list[OutboxRow]:
+        return add_drafts(platform, db, drafts)
 
-    await platform.store.write(work)
-    announce(platform, [draft.message for draft in drafts])
+    rows = await platform.store.write(work)
+    announce_accepted(platform, drafts, rows)
 
 
-def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> None:
-    """Store messages with the work they cause; one that failed already causes but a webhook."""
+def announce_accepted(
+    platform: Platform, drafts: Sequence[Draft], rows: Sequence[OutboxRow]
+) -> None:
+    """Hand new messages over to whoever sends them, after the commit."""
+    messages = [draft.message for draft in drafts]
+    platform.recent.keep(messages)
+    platform.switchboard.offer(rows)
+    if len(rows) < len(drafts):  # Some have media to be fetched, or failed already.
+        platform.bells.media.ring()
+        platform.webhooks.ring()
+    tell(platform, messages)
+    reports.accepted(platform, messages)
+
+
+def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> list[OutboxRow]:
+    """Store messages with the work they cause, and return what waits in lanes now.
+
+    A message that failed already causes but a webhook.
+    """
     if not drafts:
-        return
+        return []
     insert_messages(db, [draft.message for draft in drafts])
     live = [draft for draft in drafts if draft.message.status is Status.QUEUED]
-    insert_outbox(db, [outbox_row(platform, d.message) for d in live if not d.media_urls])
+    rows = [outbox_row(platform, draft.message) for draft in live if not draft.media_urls]
+    insert_outbox(db, rows)
     insert_fetches(
         db,
         [
@@ -161,6 +187,7 @@ def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> N
     )
     failed = [d.message for d in drafts if d.message.status is Status.FAILED]
     insert_callbacks(db, [row for m in failed if (row := status_callback(platform, m))])
+    return rows
 
 
 def outbox_row(platform: Platform, message: Message) -> OutboxRow:
@@ -219,6 +246,7 @@ def new_message(
 ) -> Message:
     """Return a message that is to leave; refuse (21612, 63007) one that no route is for."""
     now = platform.clock.now()
+    asked = request_id.get()
     # Segments are a matter of SMS: an MMS or a channel's message is one however long.
     parts = None if num_media or ":" in recipient else split(body)
     message = Message(
@@ -237,7 +265,9 @@ def new_message(
         validity_seconds=validity_seconds,
         created_at=now,
         updated_at=now,
-        options=(options or {}) | ({VIA: via} if via else {}),
+        options=(options or {})
+        | ({VIA: via} if via else {})
+        | ({REQUEST_ID: asked} if asked else {}),
     )
     if via is not None:
         return message

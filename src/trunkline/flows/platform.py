@@ -5,11 +5,16 @@ from decimal import Decimal
 
 from trunkline.domain.account import Media
 from trunkline.domain.pricing import PriceList
+from trunkline.domain.retention import Periods
 from trunkline.domain.sending import Draft
 from trunkline.flows.directory import Directory
+from trunkline.flows.pressure import Pressure
 from trunkline.flows.queues import QueueBudgets
+from trunkline.flows.recent import Recent
 from trunkline.flows.switchboard import Switchboard
-from trunkline.runtime import Batcher, Bell, Chance, Clock, Feed
+from trunkline.flows.tenure import Tenure
+from trunkline.runtime import Batcher, Bell, Chance, Clock, Feed, Inbox, Meter, NullMeter
+from trunkline.store.callbacks import CallbackRow
 from trunkline.store.media import MediaFiles
 from trunkline.store.store import Store
 from trunkline.store.vault import Vault
@@ -21,7 +26,6 @@ class Bells:
 
     carriers: Bell = field(default_factory=Bell)
     deliveries: Bell = field(default_factory=Bell)
-    webhooks: Bell = field(default_factory=Bell)
     media: Bell = field(default_factory=Bell)
     network: Bell = field(default_factory=Bell)
 
@@ -35,11 +39,12 @@ class Rules:
     carrier: str = "simulated"  # The carrier account in front of the simulated network.
     starting_balance: Decimal = Decimal(1000)
     webhook_retry_seconds: tuple[float, ...] = (5, 30, 120, 600, 3600)
+    retention: Periods = field(default_factory=Periods)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Platform:
-    """The parts of a running Trunkline that flows use."""
+    """The parts of a running Trunkline that flows use; a reload replaces prices and rules."""
 
     store: Store
     directory: Directory
@@ -52,8 +57,17 @@ class Platform:
     rules: Rules
     feed: Feed = field(default_factory=Feed)
     bells: Bells = field(default_factory=Bells)
+    webhooks: Inbox[CallbackRow] = field(default_factory=lambda: Inbox(Bell()))
+    recent: Recent = field(default_factory=Recent)
     accepting: Batcher[Draft] = field(default_factory=Batcher)
     queues: QueueBudgets = field(default_factory=QueueBudgets)
+    meter: Meter = field(default_factory=NullMeter)
+    pressure: Pressure = field(default_factory=Pressure)
+
+    @property
+    def tenure(self) -> Tenure:
+        """What this node has to itself."""
+        return self.switchboard.tenure
 
     def media_url(self, media: Media) -> str:
         """Return the address at which our own API serves the bytes of a medium."""

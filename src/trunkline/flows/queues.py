@@ -9,6 +9,8 @@ from trunkline.store.store import Store
 QUEUE_SECONDS = 36_000
 # A full queue is counted anew only so often, however often it is knocked at.
 RECOUNT_SECONDS = 1.0
+# Others fill a queue, too; what is remembered of it holds no longer than this.
+SHARED_SECONDS = 10.0
 BUDGETS_MAX = 50_000  # About 10 MB; past it all are counted anew.
 
 
@@ -16,10 +18,12 @@ class QueueBudgets:
     """Remembers how much a queue can take for sure, so that it is not counted at every message.
 
     Between two counts a queue only gets shorter by itself, so nothing is accepted beyond the limit
-    but what is accepted in the moment of counting.
+    but what is accepted in the moment of counting. Of several *nodes* each remembers its part for
+    a moment: by what others accept meanwhile the limit may be passed, at most by that part of each.
     """
 
     def __init__(self) -> None:
+        self.nodes = 1
         self._left: dict[tuple[str, str, float], tuple[int, datetime]] = {}
 
     async def has_room(
@@ -35,9 +39,11 @@ class QueueBudgets:
         key = (*queue, per_second)  # Another rate is another limit.
         left, counted_at = self._left.get(key, (0, datetime.min.replace(tzinfo=now.tzinfo)))
         is_fresh = timedelta() <= now - counted_at < timedelta(seconds=RECOUNT_SECONDS)
-        if left < segments and not is_fresh:
+        is_recent = timedelta() <= now - counted_at < timedelta(seconds=SHARED_SECONDS)
+        if (left < segments or (self.nodes > 1 and not is_recent)) and not is_fresh:
             waiting = await store.read(lambda db: queued_segments(db, *queue))
             left, counted_at = int(per_second * QUEUE_SECONDS) - waiting, now
+            left = left // self.nodes if left > self.nodes * segments else left
         if len(self._left) >= BUDGETS_MAX:
             self._left.clear()
         has_room = left >= segments

@@ -4,18 +4,19 @@ Rule: a receipt is on disk before it is acknowledged, also one that matches noth
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import DERIVED, Receipt
 from trunkline.domain.ids import position_of
-from trunkline.domain.message import Fact, Message
+from trunkline.domain.message import Fact
+from trunkline.flows import reports
 from trunkline.flows.platform import Platform
-from trunkline.flows.statuses import Observation, advance, announce_changes, event
-from trunkline.store.messages import Event, insert_events
+from trunkline.flows.statuses import Changes, Observation, advance, announce_changes, event
+from trunkline.store.messages import Event, insert_events, messages_by_sid
 from trunkline.store.outbox import CarrierRef, find_refs, refs_of, settle_refs
-from trunkline.store.strays import RECEIPT, Stray, insert_strays, take_strays
+from trunkline.store.strays import RECEIPT, Stray, insert_strays, known_strays, take_strays
 
 Matched = tuple[CarrierRef, Receipt]
 
@@ -27,22 +28,29 @@ async def record(platform: Platform, carrier: str, receipts: Sequence[Receipt]) 
     its submission may come after it.
     """
 
-    def work(db: Connection) -> list[Message]:
+    def work(db: Connection) -> tuple[Changes, list[Stray]]:
         return _record(platform, db, carrier, receipts=receipts)
 
-    announce_changes(platform, await platform.store.write(work))
+    changes, strays = await platform.store.write(work)
+    announce_changes(platform, changes)
+    if strays and not platform.tenure.is_alone:
+        await meet_refs(platform, carrier, [name for stray in strays for name in stray.refs])
+    platform.recent.forget_refs(
+        carrier, (name for r in receipts for name in (r.carrier_ref, *r.aliases))
+    )
+    reports.receipts(platform, carrier, receipts, changed=changes.messages)
 
 
 def match_strays(
     platform: Platform, db: Connection, carrier: str, *, refs: Sequence[CarrierRef]
-) -> list[Message]:
+) -> Changes:
     """Record the receipts that came before their references were known; return what changed.
 
     One that came before its message was made is another's, and stays a stray: the carrier uses
     references again.
     """
     if not refs:
-        return []
+        return Changes()
     by_ref = {ref.ref: ref for ref in refs}
     found = take_strays(db, carrier, list(by_ref))
     matched: list[Matched] = []
@@ -59,9 +67,11 @@ def match_strays(
 
 def _record(
     platform: Platform, db: Connection, carrier: str, *, receipts: Sequence[Receipt]
-) -> list[Message]:
+) -> tuple[Changes, list[Stray]]:
     names = {name for r in receipts for name in (r.carrier_ref, *r.aliases)}
-    refs = find_refs(db, carrier, names)
+    refs = platform.recent.refs(carrier, names)
+    if unknown := names - refs.keys():
+        refs |= find_refs(db, carrier, unknown)
     matched: list[Matched] = []
     strays: list[Stray] = []
     for receipt in receipts:
@@ -71,7 +81,24 @@ def _record(
         elif DERIVED not in receipt.detail:
             strays.append(_stray(platform, carrier, receipt))
     insert_strays(db, strays)
-    return _apply(platform, db, carrier, matched=matched)
+    return _apply(platform, db, carrier, matched=matched), strays
+
+
+async def meet_refs(platform: Platform, carrier: str, names: Sequence[str]) -> None:
+    """Match receipts with references that another node committed at the same moment.
+
+    Neither commit saw the other. Both sides look once more after theirs, and the later one finds.
+    """
+
+    def query(db: Connection) -> list[CarrierRef]:
+        refs = find_refs(db, carrier, names)
+        waiting = known_strays(db, carrier, refs) if refs else set()
+        return [refs[name] for name in waiting]
+
+    refs = await platform.store.read(query)
+    if refs:
+        matching = platform.store.write(lambda db: match_strays(platform, db, carrier, refs=refs))
+        announce_changes(platform, await matching)
 
 
 def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | None:
@@ -81,14 +108,16 @@ def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | Non
 
 def _apply(
     platform: Platform, db: Connection, carrier: str, *, matched: Sequence[Matched]
-) -> list[Message]:
+) -> Changes:
     if not matched:
-        return []
+        return Changes()
     news = [(ref, r) for ref, r in matched if r.delivered is None or ref.delivered != r.delivered]
     insert_events(db, [_event(platform, carrier, ref, receipt=r) for ref, r in news])
     final = [(ref, r) for ref, r in news if r.delivered is not None]
+    long = {(r.account_sid, r.message_sid) for r, _ in final if r.segment_count > 1}
+    # Whoever settles another segment of them at this moment waits, and then sees ours.
+    messages_by_sid(db, long, to_change=True)
     settle_refs(db, [replace(ref, delivered=r.delivered) for ref, r in final])
-    long = {ref.message_sid for ref, _ in final if ref.segment_count > 1}
     siblings = refs_of(db, long) if long else {}
     facts = [
         fact

@@ -5,16 +5,24 @@ Rule: what may be with a carrier waits for it; only what it cannot have goes to 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.domain.carrier import InDoubtRule
 from trunkline.domain.message import VIA, Fact, Message
 from trunkline.flows.outbound import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
-from trunkline.flows.statuses import Observation, advance, announce_changes, event, observation
+from trunkline.flows.statuses import (
+    Changes,
+    Observation,
+    advance,
+    announce_changes,
+    event,
+    observation,
+)
 from trunkline.runtime import BATCH_MAX
 from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
 from trunkline.store.outbox import (
@@ -57,11 +65,12 @@ async def redirect(platform: Platform, rows: Sequence[OutboxRow], *, reason: str
     if not plan.gone and not plan.moves:
         return 0
 
-    def work(db: Connection) -> tuple[_Plan, list[Message]]:
+    def work(db: Connection) -> tuple[_Plan, Changes]:
         return _redirect(platform, db, rows, now=now, reason=reason)
 
     plan, changed = await platform.store.write(work)
     announce_changes(platform, changed)
+    platform.recent.forget(message.sid for message in plan.targets)
     for lane in {after.lane for _, after in plan.moves}:
         platform.switchboard.ring(lane)
     return len(plan.moves) + len(plan.gone)
@@ -71,10 +80,13 @@ async def rehome(platform: Platform, carrier: str) -> None:
     """Put what waits for a carrier into the lanes of its senders, before any lane is at work.
 
     With another number of lanes a sender has another one; its texts must not overtake each other.
+    Of several nodes each does so for its own lanes; those of nobody are the sweeper's.
     """
+    switchboard = platform.switchboard
 
     def find(db: Connection) -> list[Misplaced]:
         lanes = [lane for lane in lanes_in_use(db) if lane.rpartition("/")[0] == carrier]
+        lanes = [lane for lane in lanes if switchboard.lease(lane) is not None]
         found = [
             Misplaced(lane, flow, sender, platform.switchboard.lane(carrier, sender))
             for lane in lanes
@@ -92,7 +104,12 @@ async def rehome(platform: Platform, carrier: str) -> None:
 async def _move(platform: Platform, rows: Misplaced) -> None:
     """Move rows, a part at a time, so that others get to write."""
 
+    lease = platform.switchboard.lease(rows.lane)
+
     def work(db: Connection) -> int:
+        if lease is None:
+            return 0
+        lease.hold(db)
         return rename_lane(db, rows, limit=BATCH_MAX)
 
     while await platform.store.write(work) == BATCH_MAX:
@@ -112,8 +129,8 @@ def _redirect(
     *,
     now: datetime,
     reason: str,
-) -> tuple[_Plan, list[Message]]:
-    plan = _plan(platform, db, rows, now=now)
+) -> tuple[_Plan, Changes]:
+    plan = _plan(platform, db, rows, now=now, to_change=True)
     changed = advance(platform, db, plan.facts)
     delete_outbox(db, plan.gone)
     move_outbox(db, plan.moves)
@@ -122,9 +139,16 @@ def _redirect(
     return plan, changed
 
 
-def _plan(platform: Platform, db: Connection, rows: Sequence[OutboxRow], *, now: datetime) -> _Plan:
+def _plan(
+    platform: Platform,
+    db: Connection,
+    rows: Sequence[OutboxRow],
+    *,
+    now: datetime,
+    to_change: bool = False,
+) -> _Plan:
     """Say what becomes of rows, as they are now."""
-    there = find_outbox(db, [r.message_sid for r in rows], lanes={row.lane for row in rows})
+    there = find_outbox(db, [(r.account_sid, r.message_sid) for r in rows], to_change=to_change)
     # What is under way in a lane at work is that lane's: its answer may come any moment.
     own = [
         row
@@ -132,7 +156,7 @@ def _plan(platform: Platform, db: Connection, rows: Sequence[OutboxRow], *, now:
         if row.in_doubt is not Doubt.UNDER_WAY or not platform.switchboard.is_owned(row.lane)
     ]
     messages = messages_by_sid(db, {(row.account_sid, row.message_sid) for row in own})
-    taken = refs_of(db, [row.message_sid for row in own if row.attempts or row.in_doubt])
+    taken = refs_of(db, [(r.account_sid, r.message_sid) for r in own if r.attempts or r.in_doubt])
     plan = _Plan()
     for row in own:
         message = messages.get(row.message_sid)

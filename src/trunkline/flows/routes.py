@@ -20,6 +20,7 @@ from trunkline.store.records import (
     CARRIERS,
     ROUTES,
     all_records,
+    alone,
     delete_record,
     find_record,
     find_unique,
@@ -86,6 +87,7 @@ async def add(platform: Platform, wish: Wish) -> Route:
     route = _granted(blank, wish)
 
     def work(db: Connection) -> None:
+        alone(db)
         _check_references(db, route)
         if len(all_records(db, ROUTES, limit=ROUTES_MAX)) >= ROUTES_MAX:
             raise Refusal(20409, reason=f"there are {ROUTES_MAX} routes, and no more can be")
@@ -100,6 +102,7 @@ async def change(platform: Platform, sid: str, wish: Wish) -> Route:
     """Change a route; refuse (20404) one that is not there."""
 
     def work(db: Connection) -> Route:
+        alone(db)
         before = find_record(db, ROUTES, sid)
         if before is None:
             raise Refusal(20404)

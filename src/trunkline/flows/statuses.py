@@ -1,7 +1,7 @@
 """What a fact makes of its message, in one commit with the webhook and the use it causes."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -12,9 +12,9 @@ from trunkline.flows.deliveries import receipts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
 from trunkline.runtime import News
-from trunkline.store.callbacks import CallbackRow, insert_callbacks
+from trunkline.store.callbacks import CallbackRow, insert_callbacks, waiting_callbacks
 from trunkline.store.deliveries import insert_deliveries
-from trunkline.store.messages import Event, messages_by_sid, update_messages
+from trunkline.store.messages import Event, advance_messages, messages_by_sid
 from trunkline.store.outbox import CarrierRef, OutboxRow
 from trunkline.store.usage import add_usage
 
@@ -43,55 +43,132 @@ def observation(
     )
 
 
-def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) -> list[Message]:
-    """Store what *facts* make of their messages and queue the webhooks owed; return the changed."""
-    known = messages_by_sid(db, {(f.account_sid, f.message_sid) for f in facts})
-    changed: dict[str, Message] = {}
-    owed: list[CallbackRow] = []
-    used = []
+@dataclass(slots=True)
+class Changes:
+    """What facts changed: the messages, and the webhooks that may be made at once."""
+
+    messages: list[Message] = field(default_factory=list)
+    webhooks: list[CallbackRow] = field(default_factory=list)
+    owes_deliveries: bool = False
+
+    def __add__(self, other: "Changes") -> "Changes":
+        """Return both together."""
+        return Changes(
+            self.messages + other.messages,
+            self.webhooks + other.webhooks,
+            self.owes_deliveries or other.owes_deliveries,
+        )
+
+
+def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) -> Changes:
+    """Store what *facts* make of their messages and queue the webhooks owed; return the changes."""
+    if not facts:
+        return Changes()
+    guesses = platform.recent.messages(fact.message_sid for fact in facts)
+    steps = _steps(platform, guesses, facts)
+    # A fact that changes nothing of what is remembered may change what is there.
+    unsure = [f for f in facts if f.message_sid not in steps or len(facts) > len(steps)]
+    keys = {(f.account_sid, f.message_sid) for f in unsure}
+    found = messages_by_sid(db, keys, to_change=True)
+    for _, sid in keys:
+        steps.pop(sid, None)
+    steps |= _steps(platform, found, unsure)
+    if not advance_messages(db, steps.values()):
+        steps = _correct(platform, db, steps, facts=facts)
+    return _consequences(platform, db, steps)
+
+
+# The messages that change, by SID: as they were and as they will be.
+_Steps = dict[str, tuple[Message, Message]]
+
+
+def _steps(
+    platform: Platform, known: Mapping[str, Message], facts: Iterable[Observation]
+) -> _Steps:
+    steps: _Steps = {}
     for fact in facts:
-        before = known.get(fact.message_sid)
-        if before is None:
+        first = known.get(fact.message_sid)
+        if first is None:
             continue
+        origin, before = steps.get(first.sid, (first, first))
         after = observe(before, fact.fact, at=fact.at, error_code=fact.error_code)
         if after is before:
             continue
         if after.sent_at is not None and before.sent_at is None:
             after = after.priced(cost(platform.prices, after))
-            used.append(usage_of(after))
-        known[after.sid] = changed[after.sid] = after
-        if row := status_callback(platform, after):
-            owed.append(row)
-    update_messages(db, changed.values())
+        steps[after.sid] = (origin, after)
+    return steps
+
+
+def _correct(
+    platform: Platform, db: Connection, steps: _Steps, *, facts: Sequence[Observation]
+) -> _Steps:
+    """Judge again what was not as it was remembered; return what changes in all."""
+    found = messages_by_sid(
+        db, [(after.account_sid, after.sid) for _, after in steps.values()], to_change=True
+    )
+    right = {
+        sid: (before, after)
+        for sid, (before, after) in steps.items()
+        if sid in found and _is_as(found[sid], after)
+    }
+    others = {sid: message for sid, message in found.items() if sid not in right}
+    again = _steps(platform, others, [fact for fact in facts if fact.message_sid in others])
+    advance_messages(db, again.values())
+    return right | again
+
+
+def _is_as(found: Message, after: Message) -> bool:
+    return (found.status, found.updated_at) == (after.status, after.updated_at)
+
+
+# Before one of these a message owes no webhook, so that none can still be waiting.
+_QUIET = frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING})
+
+
+def _consequences(platform: Platform, db: Connection, steps: _Steps) -> Changes:
+    changed = [after for _, after in steps.values()]
+    owed = [row for message in changed if (row := status_callback(platform, message))]
+    followers = [row for row in owed if steps[row.message_sid][0].status not in _QUIET]
+    behind = waiting_callbacks(db, followers)
     insert_callbacks(db, owed)
-    insert_deliveries(db, receipts_owed(platform, changed.values()))
-    add_usage(db, used)
-    return list(changed.values())
+    deliveries = receipts_owed(platform, changed)
+    insert_deliveries(db, deliveries)
+    used = [after for before, after in steps.values() if after.sent_at and not before.sent_at]
+    add_usage(db, [usage_of(message) for message in used])
+    now = [row for row in owed if row.message_sid not in behind]
+    return Changes(changed, now, bool(deliveries))
 
 
 def announce(platform: Platform, messages: Sequence[Message]) -> None:
-    """Wake the workers and tell watching pages, after the commit."""
+    """Wake all workers that messages may be for, after the commit."""
     bells, switchboard = platform.bells, platform.switchboard
-    for bell in (bells.media, bells.webhooks, bells.deliveries):
-        bell.ring()
+    bells.media.ring()
+    bells.deliveries.ring()
+    platform.webhooks.ring()
     for lane in {
         switchboard.lane(message.carrier, message.sender)
         for message in messages
         if message.status is Status.QUEUED
     }:
         switchboard.ring(lane)
+
+
+def tell(platform: Platform, messages: Sequence[Message]) -> None:
+    """Tell watching pages of messages."""
     if platform.feed.is_watched:
         for message in messages:
             platform.feed.publish(News("message", message.account_sid, message.sid))
 
 
-def announce_changes(platform: Platform, changed: Iterable[Message]) -> None:
+def announce_changes(platform: Platform, changes: Changes) -> None:
     """Tell those who wait for status changes, after the commit."""
-    platform.bells.webhooks.ring()
-    platform.bells.deliveries.ring()
-    if platform.feed.is_watched:
-        for message in changed:
-            platform.feed.publish(News("message", message.account_sid, message.sid))
+    platform.recent.keep(changes.messages)
+    if changes.webhooks:
+        platform.webhooks.offer(changes.webhooks)
+    if changes.owes_deliveries:
+        platform.bells.deliveries.ring()
+    tell(platform, changes.messages)
 
 
 def status_callback(platform: Platform, message: Message) -> CallbackRow | None:
@@ -108,7 +185,7 @@ def status_callback(platform: Platform, message: Message) -> CallbackRow | None:
         parameters=status_parameters(message),
         token=platform.chance.uuid(),
         due_at=AT_ONCE,
-        created_at=now,
+        created_at=message.updated_at,
     )
 
 

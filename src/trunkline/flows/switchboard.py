@@ -1,12 +1,12 @@
 """Where messages can go: the carrier accounts, the routes to them, and the connectors at work."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from zlib import crc32
 
 from sqlalchemy import Connection
 
-from trunkline.carriers.port import Carrier, Connector
+from trunkline.carriers.port import Carrier, Connector, Sharing
 from trunkline.domain.carrier import (
     PRIORITY_MAX,
     CarrierAccount,
@@ -16,7 +16,11 @@ from trunkline.domain.carrier import (
     policy_of,
 )
 from trunkline.domain.routing import ROUTES_MAX, Ask, RoutingTable
-from trunkline.runtime import Bell
+from trunkline.flows.tenure import CARRIERS as CARRIER_LEASE
+from trunkline.flows.tenure import LANES, NETWORK, Tenure
+from trunkline.runtime import Bell, Inbox
+from trunkline.store.leases import Lease
+from trunkline.store.outbox import OutboxRow
 from trunkline.store.records import CARRIERS, ROUTES, all_records
 from trunkline.store.store import Store
 
@@ -28,17 +32,28 @@ SIMULATED = "simulated"
 class Switchboard:
     """A snapshot of carriers and routes; whoever writes one of them awaits `refresh`."""
 
-    def __init__(self, store: Store, connectors: Mapping[str, Connector], *, bell: Bell) -> None:
+    def __init__(
+        self,
+        store: Store,
+        connectors: Mapping[str, Connector],
+        *,
+        bell: Bell,
+        tenure: Tenure | None = None,
+    ) -> None:
+        self.tenure = tenure or Tenure()
         self.connectors = connectors
         self.table = RoutingTable((), {})
         self.accounts: Mapping[str, CarrierAccount] = {}
         self.live: dict[str, Carrier] = {}
         self.broken: set[str] = set()  # Carriers that cannot be opened with their settings.
         self.stranded = 0  # How often something was put where nobody empties it.
+        # Since when the carriers at work on other nodes are down, None for those that are not.
+        self.reports: Mapping[str, Sequence[datetime | None]] = {}
         self._store = store
         self._bell = bell
         self._policies: dict[str, Policy] = {}
-        self._lane_bells: dict[str, Bell] = {}
+        self._lanes: dict[str, Inbox[OutboxRow]] = {}
+        self._lease_names: dict[str, str] = {}  # By lane, of all lanes that some node must have.
         self._elsewhere = Bell()
         self._asked = self._shown = 0
 
@@ -58,8 +73,32 @@ class Switchboard:
         self._policies = {account.name: policy_of(account.settings) for account in carriers}
         states = {account.name: account.state for account in carriers}
         self.table = RoutingTable(tuple(routes), states)
+        self._lease_names = {
+            f"{account.name}/{index}": self.lease_name(account.name, index)
+            for account in carriers
+            if is_open(account)
+            for index in range(self.policy(account.name).lanes)
+        }
+        names = self._lease_names.values()
+        for prefix in (LANES, CARRIER_LEASE, NETWORK):
+            self.tenure.wish(prefix, (name for name in names if name.startswith(prefix)))
         self._bell.ring()
         self._elsewhere.ring()
+
+    def lease_name(self, carrier: str, index: int) -> str:
+        """Return the name of the lease under which a lane of a carrier is emptied."""
+        account = self.accounts.get(carrier)
+        connector = None if account is None else self.connectors.get(account.type)
+        if connector is not None and connector.sharing is Sharing.NOTHING:
+            return NETWORK
+        if connector is not None and connector.sharing is Sharing.CARRIERS:
+            return f"{CARRIER_LEASE}{carrier}"
+        return f"{LANES}{carrier}/{index}"
+
+    def lease(self, lane: str) -> Lease | None:
+        """Return the lease of a lane, None where it is not this node's."""
+        carrier, _, index = lane.rpartition("/")
+        return self.tenure.lease(self.lease_name(carrier, int(index)))
 
     def is_usable(self, carrier: str) -> bool:
         """Tell whether a carrier account is there and what waits for it is sent."""
@@ -84,10 +123,20 @@ class Switchboard:
         """
         return self.broken | {
             name
-            for name, carrier in self.live.items()
-            if carrier.down_since is not None
-            and now - carrier.down_since >= timedelta(seconds=self.policy(name).failover_seconds)
+            for name, since in self.down_sinces().items()
+            if now - since >= timedelta(seconds=self.policy(name).failover_seconds)
         }
+
+    def down_sinces(self) -> dict[str, datetime]:
+        """Return since when carriers are down on all nodes that have lanes of theirs."""
+        found: dict[str, list[datetime | None]] = {
+            name: list(reports) for name, reports in self.reports.items()
+        }
+        for name, carrier in self.live.items():
+            if carrier.lanes:
+                found.setdefault(name, []).append(carrier.down_since)
+        downs = {name: [at for at in each if at is not None] for name, each in found.items()}
+        return {name: max(at) for name, at in downs.items() if at and len(at) == len(found[name])}
 
     def choose(self, ask: Ask, now: datetime) -> Route | None:
         """Return the route of a message; one that is down is better than none."""
@@ -119,24 +168,52 @@ class Switchboard:
         return f"{carrier}/{crc32((sender or '').encode()) % lanes}"
 
     def is_owned(self, lane: str) -> bool:
-        """Tell whether somebody empties a lane."""
-        return lane in self._lane_bells
+        """Tell whether somebody empties a lane: this node, or another that has it or will."""
+        if lane in self._lanes or self.tenure.is_alone:
+            return lane in self._lanes
+        carrier = lane.rpartition("/")[0]
+        leases = {f"{LANES}{lane}", f"{CARRIER_LEASE}{carrier}"}
+        return lane in self._lease_names or not self.tenure.taken.isdisjoint(leases)
 
-    def own(self, lane: str, bell: Bell | None) -> None:
-        """Let *bell* be rung when something is put into a lane; None: nobody empties it now."""
-        if bell is None:
-            self._lane_bells.pop(lane, None)
+    def own(self, lane: str, inbox: Inbox[OutboxRow] | None) -> None:
+        """Let what is put into a lane be told to *inbox*; None: nobody empties it now."""
+        if inbox is None:
+            self._lanes.pop(lane, None)
             self._elsewhere.ring()
         else:
-            self._lane_bells[lane] = bell
+            self._lanes[lane] = inbox
 
     def ring(self, lane: str) -> None:
         """Wake whoever empties a lane, or finds other ways for what nobody empties."""
-        bell = self._lane_bells.get(lane)
-        if bell is None:
+        inbox = self._lanes.get(lane)
+        if inbox is not None:
+            inbox.ring()
+        elif self.is_owned(lane):
+            self.tenure.stir(f"{LANES}{lane}")
+        else:
             self.stranded += 1
-            bell = self._elsewhere
-        bell.ring()
+            self._elsewhere.ring()
+
+    def wake(self, lane: str) -> None:
+        """Let a lane that is emptied here look for what another node put into it."""
+        if lane in self._lanes:
+            self._lanes[lane].ring()
+
+    def wake_all(self) -> None:
+        """Let all lanes that are emptied here look."""
+        for inbox in self._lanes.values():
+            inbox.ring()
+
+    def offer(self, rows: Sequence[OutboxRow]) -> None:
+        """Tell whoever empties their lanes of new rows."""
+        by_lane: dict[str, list[OutboxRow]] = {}
+        for row in rows:
+            by_lane.setdefault(row.lane, []).append(row)
+        for lane, group in by_lane.items():
+            if lane in self._lanes:
+                self._lanes[lane].offer(group)
+            else:
+                self.ring(lane)
 
     @property
     def elsewhere(self) -> Bell:

@@ -8,7 +8,6 @@ runs out for is given back as it is. Time is a number of seconds that the caller
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import takewhile
 from typing import NamedTuple
 
 from trunkline.smpp.fields import SHORT_MESSAGE_MAX
@@ -170,7 +169,7 @@ class Text:
 
 
 class _Shelf:
-    """Texts by their keys, the oldest first, and how many segments they have."""
+    """Texts by their keys, as they came here, and how many segments they have."""
 
     def __init__(self, *, texts_max: int, segments_max: int) -> None:
         self.texts: dict[TextKey, Text] = {}
@@ -195,8 +194,12 @@ class _Shelf:
         return next(iter(self.texts))
 
     def until(self, over: float) -> list[TextKey]:
-        """Return the keys of the texts that began by *over*."""
-        return [text.key for text in takewhile(lambda t: t.began_at <= over, self.texts.values())]
+        """Return the keys of the texts that began by *over*, oldest first.
+
+        Of those that were known elsewhere first, some stand behind younger ones.
+        """
+        found = [text for text in self.texts.values() if text.began_at <= over]
+        return [text.key for text in sorted(found, key=lambda text: text.began_at)]
 
 
 class Reassembly:
@@ -227,7 +230,7 @@ class Reassembly:
         belongs to a new text with a used reference: the old one is given up, and so are the oldest
         when there is no room left.
         """
-        key = _key_of(segment)
+        key = key_of(segment)
         waiting = self._waiting.texts.get(key)
         if waiting is None:
             return self._join(Text(key, now, ()), segment, now=now)
@@ -239,7 +242,7 @@ class Reassembly:
 
     def began_at(self, segment: Segment, *, now: float) -> float:
         """Return when the text began that `add` would put a segment into: *now* for a new one."""
-        waiting = self._waiting.texts.get(_key_of(segment))
+        waiting = self._waiting.texts.get(key_of(segment))
         if waiting is None:
             return now
         taken = {_number(other) for other in waiting.segments}
@@ -248,9 +251,21 @@ class Reassembly:
 
     def is_repeat(self, segment: Segment) -> bool:
         """Say whether a segment was already there, in a text that waits or in a whole one."""
-        key = _key_of(segment)
+        key = key_of(segment)
         known = (self._waiting.texts.get(key), self._whole.texts.get(key))
         return any(segment in text.segments for text in known if text)
+
+    def was_whole(self, segment: Segment) -> bool:
+        """Say whether a segment was already there in a text that is whole."""
+        whole = self._whole.texts.get(key_of(segment))
+        return whole is not None and segment in whole.segments
+
+    def know(self, key: TextKey, text: Text | None) -> None:
+        """Let wait under a key what waits there elsewhere as well; None: nothing does."""
+        if text is None:
+            self._waiting.pop(key)
+        else:
+            self._waiting.put(text)
 
     def expire(self, now: float) -> list[Text]:
         """Give up the texts whose time is over, oldest first; forget whole ones of twice that age.
@@ -265,8 +280,8 @@ class Reassembly:
 
     def next_deadline(self) -> float | None:
         """Return when to call expire, or None while nothing waits."""
-        oldest = next(iter(self._waiting.texts.values()), None)
-        return oldest.began_at + self._expiry_seconds if oldest else None
+        oldest = min((text.began_at for text in self._waiting.texts.values()), default=None)
+        return None if oldest is None else oldest + self._expiry_seconds
 
     def waiting(self) -> list[Text]:
         """Return the texts that wait, oldest first."""
@@ -302,7 +317,8 @@ class Reassembly:
             self._whole.pop(self._whole.oldest())
 
 
-def _key_of(segment: Segment) -> TextKey:
+def key_of(segment: Segment) -> TextKey:
+    """Return what a segment of a text has in common with the others."""
     place = segment.place
     assert place, "a text of its own is not put together"
     return TextKey(

@@ -2,18 +2,20 @@
 
 Rules: a segment is on disk before it is answered; its message_id is the SID that the message will
 have, with the segment's number behind it, so that either can be asked for; what never becomes
-whole ends with a receipt for each segment that wants one.
+whole ends with a receipt for each segment that wants one. Segments of one text may come to several
+nodes: the journal says which text one joins, and what is in memory follows it.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 
 import msgspec
 from sqlalchemy import Connection
 
 from trunkline.domain.carrier import SmppCredential
+from trunkline.domain.ids import position_of
 from trunkline.flows.customers import journal_of
 from trunkline.flows.deliveries import Origin, ReceiptNote, Wanted, is_wanted, receipt_row
 from trunkline.flows.platform import Platform
@@ -21,9 +23,10 @@ from trunkline.smpp.concatenation import Reassembly, Segment, Text, TextKey
 from trunkline.smsc.reading import Wish, decode_body, origin_for
 from trunkline.store.deliveries import insert_deliveries
 from trunkline.store.messages import find_message
-from trunkline.store.segments import StoredSegments
+from trunkline.store.segments import StoredSegments, forget_text
 
 EXPIRY_SECONDS = 300.0  # Senders send all segments within seconds; a retry takes minutes.
+POSITION_LENGTH = 32  # Of a SID without its prefix.
 # Of one customer: a few MB of memory, and more than a minute of long texts at any rate granted.
 TEXTS_MAX = 2_000
 SEGMENTS_MAX = 10_000
@@ -63,6 +66,11 @@ class _Kept(msgspec.Struct, array_like=True):
     at: datetime
     wish: Wish
 
+    @property
+    def part(self) -> Part:
+        """What was kept."""
+        return _part(self.wish, self.sid, at=self.at)
+
 
 @dataclass(slots=True)
 class _Shelf:
@@ -89,9 +97,10 @@ class Assembly:
         """
         kept = await self._journal.load(journal_of(credential))
         whole: list[tuple[Part, ...]] = []
-        for _, doc in kept:
-            found = msgspec.msgpack.decode(doc, type=_Kept)
-            part = _part(found.wish, found.sid, at=found.at)
+        for key, doc in kept:
+            part = _DECODER.decode(doc).part
+            if key == part.message_id:
+                await self._rekey(credential, part)
             for parts in self.add(credential, part, now=now):
                 if await self._is_message(credential, parts[0].sid):
                     await self.forget(credential, parts)
@@ -101,25 +110,46 @@ class Assembly:
                     await self.end(credential, parts, status="expired", error_code=None)
         return whole
 
-    def place(self, credential: SmppCredential, wish: Wish) -> Part:
-        """Return the part that a wish is; one that was placed before is the same part again."""
-        shelf = self._shelf(credential)
-        now = self._platform.clock.now()
-        part = _part(wish, "", at=now)
-        known = shelf.parts.get((part.key, part.number))
-        if known == part:
-            return known
-        sid = shelf.sids.get(part.key)
-        if sid is None or known is not None:
-            # A used reference with another text begins a new one.
-            sid = shelf.sids[part.key] = self._platform.chance.sid("SM", now)
-        return replace(part, sid=sid)
+    async def place(self, credential: SmppCredential, wish: Wish, *, now: float) -> Part:
+        """Put the part that a wish is on disk, and return it.
 
-    async def keep(self, credential: SmppCredential, part: Part) -> None:
-        """Put a part on disk."""
-        doc = msgspec.msgpack.encode(_Kept(part.sid, part.at, part.wish))
+        One that was placed before is the same part again.
+        """
+        shelf, at = self._shelf(credential), self._platform.clock.now()
+        blank = _part(wish, "", at=at)
+        known = shelf.parts.get((blank.key, blank.number))
+        # A used reference with another text begins a new one.
+        own = shelf.sids.get(blank.key, "") if known is None or known == blank else ""
+        fresh = self._platform.chance.sid("SM", at)
+
+        def choose(rows: Sequence[tuple[str, bytes]]) -> tuple[str, int, bytes] | None:
+            part = _placed(blank, _parts(rows), own=own, fresh=fresh)
+            is_kept = part.message_id in {each.message_id for each in _parts(rows)}
+            return None if is_kept else (_key(part), part.number, _doc(part))
+
+        rows = await self._journal.join(journal_of(credential), _family(blank.key), choose=choose)
+        part = _placed(blank, _parts(rows), own=own, fresh=fresh)
+        self._learn(shelf, part, kept=_parts(rows), now=now)
+        return part
+
+    def _learn(self, shelf: _Shelf, part: Part, *, kept: Sequence[Part], now: float) -> None:
+        """Let the text wait here that a part joins, as it was on disk; and no other one."""
+        mates = {p.number: p for p in kept if p.sid == part.sid and p.number != part.number}
+        before = shelf.sids.get(part.key, part.sid)
+        if before != part.sid and not mates and before in {each.sid for each in kept}:
+            return  # The old text still waits: it ends when the part is added.
+        text = Text(part.key, now, tuple(mates[number] for number in sorted(mates)))
+        shelf.reassembly.know(part.key, text if mates else None)
+        for key in [key for key in shelf.parts if key[0] == part.key]:
+            del shelf.parts[key]
+        shelf.parts |= {(part.key, number): mate for number, mate in mates.items()}
+        shelf.sids[part.key] = part.sid
+
+    async def _rekey(self, credential: SmppCredential, part: Part) -> None:
+        """Let a part that an older version kept be found by those of its text."""
         source = journal_of(credential)
-        await self._journal.keep(source, part.message_id, number=part.number, doc=doc)
+        await self._journal.keep(source, _key(part), number=part.number, doc=_doc(part))
+        await self._journal.forget(source, part.message_id)
 
     def add(self, credential: SmppCredential, part: Part, *, now: float) -> list[tuple[Part, ...]]:
         """Put a part, which is on disk, to the others; return the texts that end by it.
@@ -142,7 +172,12 @@ class Assembly:
     async def forget(self, credential: SmppCredential, parts: Sequence[Part]) -> None:
         """Remove the parts of a text from the disk."""
         source = journal_of(credential)
-        await asyncio.gather(*(self._journal.forget(source, part.message_id) for part in parts))
+
+        def work(db: Connection) -> None:
+            for part in parts:
+                forget_text(db, source, _key(part), number=part.number)
+
+        await self._platform.store.write(work)
 
     async def expire(self, now: float) -> None:
         """End the texts whose time is over, of customers who are gone, too."""
@@ -161,10 +196,13 @@ class Assembly:
         status: str,
         error_code: int | None,
     ) -> None:
-        """Give up a text: the receipts that its parts want are owed, and the parts are gone."""
-        now = self._platform.clock.now()
-        rows = [
-            receipt_row(
+        """Give up a text: the receipts that its parts want are owed, and the parts are gone.
+
+        What another node has ended, or made a message of, is not there any more and owes nothing.
+        """
+        now, source = self._platform.clock.now(), journal_of(credential)
+        rows = {
+            part.message_id: receipt_row(
                 self._platform,
                 credential.account_sid,
                 credential.system_id,
@@ -173,13 +211,17 @@ class Assembly:
             )
             for part in parts
             if is_wanted(part.wish.when, delivered=False)
-        ]
+        }
 
         def work(db: Connection) -> None:
-            insert_deliveries(db, rows)
+            ended = {
+                part.message_id
+                for part in parts
+                if forget_text(db, source, _key(part), number=part.number)
+            }
+            insert_deliveries(db, [row for name, row in rows.items() if name in ended])
 
         await self._platform.store.write(work)
-        await self.forget(credential, parts)
         self._platform.bells.deliveries.ring()
 
     def is_waiting(self, credential: SmppCredential, sid: str) -> bool:
@@ -227,6 +269,45 @@ def joined(system_id: str, parts: Sequence[Part]) -> tuple[Wish, str, Origin]:
         decode_body(octets, first.data_coding),
         origin_for(system_id, first, wanted=wanted),
     )
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Kept)
+
+
+def _key(part: Part) -> str:
+    """Return the key of a part's text in the journal: what texts look like, and which it is."""
+    return _family(part.key) + position_of(part.sid)
+
+
+def _family(key: TextKey) -> str:
+    return sha256(repr(tuple(key)).encode()).hexdigest()[:POSITION_LENGTH]
+
+
+def _doc(part: Part) -> bytes:
+    return _ENCODER.encode(_Kept(part.sid, part.at, part.wish))
+
+
+def _parts(rows: Iterable[tuple[str, bytes]]) -> list[Part]:
+    return [_DECODER.decode(doc).part for _, doc in rows]
+
+
+def _placed(blank: Part, kept: Sequence[Part], *, own: str, fresh: str) -> Part:
+    """Return a part with the SID of the text it joins; *kept* are those of texts that look alike.
+
+    That is the one that waits here, with *own* as its SID, or else the youngest on disk that is not
+    whole and has not another segment in the part's place; or a new one.
+    """
+    texts: dict[str, dict[int, Part]] = {}
+    for part in kept:
+        texts.setdefault(part.sid, {})[part.number] = part
+    if own in texts:
+        return texts[own].get(blank.number) or replace(blank, sid=own)
+    for sid in sorted(texts, reverse=True):
+        there = texts[sid].get(blank.number)
+        if len(texts[sid]) < blank.key.total and (there is None or there == blank):
+            return there or replace(blank, sid=sid)
+    return replace(blank, sid=fresh)
 
 
 def _part(wish: Wish, sid: str, *, at: datetime) -> Part:

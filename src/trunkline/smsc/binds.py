@@ -38,6 +38,10 @@ class Peer(Protocol):
         """From where it comes."""
 
     @property
+    def is_receiver(self) -> bool:
+        """Whether it takes deliver_sm at all."""
+
+    @property
     def room(self) -> int:
         """How many deliver_sm it can take now; 0 for a transmitter."""
 
@@ -92,9 +96,9 @@ class Binds:
         return iter([peer for peers in self._peers.values() for peer in peers])
 
     @property
-    def customers(self) -> list[Customer]:
-        """Who is bound at all."""
-        return list(self._peers)
+    def receiving(self) -> list[Customer]:
+        """Who is bound so that something can be delivered to him."""
+        return [c for c, peers in self._peers.items() if any(p.is_receiver for p in peers)]
 
     def come(self, host: str) -> bool:
         """Let a stranger connect, unless his host has as many who are not bound as it may."""

@@ -147,10 +147,14 @@ class Connection(asyncio.Protocol):
         return self._host
 
     @property
+    def is_receiver(self) -> bool:
+        """Whether it takes deliver_sm at all."""
+        return self._session.state in {State.BOUND_RX, State.BOUND_TRX}
+
+    @property
     def room(self) -> int:
         """How many deliver_sm it can take now; 0 for a transmitter."""
-        is_receiver = self._session.state in {State.BOUND_RX, State.BOUND_TRX}
-        if not is_receiver or self._is_choked:
+        if not self.is_receiver or self._is_choked:
             return 0
         return max(0, self._session.window_free - len(self._to_send))
 

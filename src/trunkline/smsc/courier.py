@@ -1,4 +1,7 @@
-"""Delivers receipts and texts to customers who are bound; what they acknowledge is forgotten."""
+"""Delivers receipts and texts to customers who are bound; what they acknowledge is forgotten.
+
+Rule: of several nodes that a customer is bound to one delivers, the one that has his lease.
+"""
 
 import asyncio
 from collections import deque
@@ -8,6 +11,7 @@ import structlog
 
 from trunkline.flows.deliveries import due, settle
 from trunkline.flows.platform import Platform
+from trunkline.flows.tenure import DELIVERIES
 from trunkline.runtime import SystemClock
 from trunkline.smpp.status import CommandStatus
 from trunkline.smsc.binds import Binds, Customer
@@ -36,6 +40,7 @@ class Courier:
     """Brings what is owed to whoever is bound; one for the whole server."""
 
     def __init__(self, platform: Platform, binds: Binds) -> None:
+        platform.tenure.bell.also(platform.bells.deliveries)
         self._platform = platform
         self._binds = binds
         self._queues: dict[Customer, _Queue] = {}
@@ -64,10 +69,12 @@ class Courier:
     async def step(self) -> None:
         """Forget what was taken and send what there is room for."""
         await self._settle()
-        bound = self._binds.customers
-        for customer in self._queues.keys() - bound:
+        tenure, bound = self._platform.tenure, self._binds.receiving
+        tenure.wish(DELIVERIES, map(_lease_name, bound))
+        ours = [each for each in bound if tenure.lease(_lease_name(each)) is not None]
+        for customer in self._queues.keys() - ours:
             self._put_back(customer)
-        for customer in bound:
+        for customer in ours:
             if self._binds.receiver(customer) is not None:
                 await self._serve(customer)
 
@@ -110,3 +117,8 @@ class Courier:
 
     def _queue(self, customer: Customer) -> _Queue:
         return self._queues.setdefault(customer, _Queue())
+
+
+def _lease_name(customer: Customer) -> str:
+    _, system_id = customer
+    return f"{DELIVERIES}{system_id}"

@@ -185,11 +185,10 @@ class Desk:
     ) -> None:
         """Keep segments; the one that makes its text whole stands for all of it."""
         for wave in _waves(entries):
-            for entry, wish in wave:
-                entry.part = self.assembly.place(credential, wish)
-            parts = [(entry, entry.part) for entry, _ in wave if entry.part]
-            await asyncio.gather(*(self.assembly.keep(credential, part) for _, part in parts))
-            for entry, part in parts:
+            places = [self.assembly.place(credential, wish, now=now) for _, wish in wave]
+            parts = await asyncio.gather(*places)
+            for (entry, _), part in zip(wave, parts, strict=True):
+                entry.part = part
                 entry.message_id = part.message_id
                 for ended in self.assembly.add(credential, part, now=now):
                     await self._end(credential, entry, parts=ended)
@@ -223,6 +222,7 @@ class Desk:
                 entry.draft = await self._draft_of_wish(credential, wish, told=told)
                 entry.message_id = told or entry.draft.message.sid
         except Refusal as refusal:
+            self._platform.meter.count("messages_refused", code=str(refusal.code))
             _fail(entry, refusal_status(refusal.code))
             await self._reject(credential, entry, code=refusal.code)
 

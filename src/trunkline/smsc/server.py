@@ -76,6 +76,11 @@ class SmscServer:
         return [int(server.sockets[0].getsockname()[1]) for server in self._servers]
 
     @property
+    def bound(self) -> int:
+        """How many clients are bound."""
+        return sum(1 for _ in self._binds)
+
+    @property
     def port(self) -> int:
         """The first of them."""
         return self.ports[0]
@@ -151,6 +156,10 @@ class SmscServer:
         if not self._listens:
             return
         credentials = await in_force(self._platform)
+        if with_sweep and not self._platform.tenure.is_alone:
+            # A node that died may have left texts that are not whole.
+            for each in credentials.values():
+                await self._desk.resume(each, now=now)
         await self._desk.assembly.expire(now)
         for peer in self._binds:
             credential = credentials.get(peer.credential.system_id)

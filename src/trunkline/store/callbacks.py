@@ -1,22 +1,44 @@
 """Webhooks that are due, every attempt that was made, and the cookies their receivers set."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from msgspec import Struct
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
+from trunkline.domain.ids import micros
 from trunkline.store.hosts import host_of
-from trunkline.store.rows import rows_of, values_of
+from trunkline.store.prepared import Lookup, Prepared, as_json
+from trunkline.store.rows import by_account
 from trunkline.store.tables import callback_attempts, callbacks, cookies
+from trunkline.store.upserts import upsert
 
 COOKIE_LIFE = timedelta(hours=4)  # Twilio keeps a pair's cookies for four hours without traffic.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallbackRow:
+# Accounts are spread over these, so that several nodes share the webhooks. A number that fits all
+# from one node to dozens; it must be the same on every node of a database.
+SHARDS = 16
+
+
+def shard_of(account_sid: str) -> int:
+    """Return the shard of an account's webhooks."""
+    return crc32(account_sid.encode()) % SHARDS
+
+
+class CallbackRow(Struct, frozen=True, kw_only=True):
     """A webhook to be made. kind: 'status', 'inbound' or 'action'; due_at None: parked."""
 
     sid: str
@@ -51,8 +73,7 @@ class CallbackRow:
         return self.parameters.get("MessageStatus", "status")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRow:
+class AttemptRow(Struct, frozen=True, kw_only=True):
     """One HTTP request that a webhook cost, and what came of it."""
 
     sid: str
@@ -71,26 +92,87 @@ class AttemptRow:
     head: str
 
 
-COLUMNS = [callbacks.c[f.name] for f in fields(CallbackRow)]
+COLUMNS = [callbacks.c[name] for name in CallbackRow.__struct_fields__]
+_INSERT = Prepared(insert(callbacks), [column.name for column in callbacks.c])
+_HERE = and_(
+    callbacks.c.account_sid == bindparam("b_account_sid"),
+    callbacks.c.message_sid == bindparam("b_message_sid"),
+    callbacks.c.sid == bindparam("b_sid"),
+)
+_KEY = ("b_account_sid", "b_message_sid", "b_sid")
+_FINISH = Prepared(delete(callbacks).where(_HERE), _KEY)
+_POSTPONE = Prepared(
+    update(callbacks)
+    .where(_HERE)
+    .values(due_at=bindparam("b_due"), attempts=callbacks.c.attempts + literal_column("1")),
+    ("b_due", *_KEY),
+)
+_WAITING = Lookup(
+    select(callbacks.c.message_sid).where(
+        callbacks.c.account_sid == bindparam("b_account_sid"),
+        callbacks.c.due_at.is_not(None),
+        callbacks.c.message_sid.in_(bindparam("keys", expanding=True)),
+    ),
+    ["b_account_sid"],
+)
+_INSERT_ATTEMPT = Prepared(
+    insert(callback_attempts), [column.name for column in callback_attempts.c]
+)
 
 
 def insert_callbacks(db: Connection, rows: Sequence[CallbackRow]) -> None:
     """Queue webhooks."""
-    if rows:
-        db.execute(insert(callbacks), [values_of(row) | {"host": row.host} for row in rows])
+    _INSERT.run(
+        db,
+        [
+            (
+                row.account_sid,
+                row.message_sid,
+                row.sid,
+                row.kind,
+                row.url,
+                row.method,
+                row.fallback_url,
+                row.fallback_method,
+                row.host,
+                as_json(row.parameters),
+                row.token,
+                row.attempts,
+                None if row.due_at is None else micros(row.due_at),
+                micros(row.created_at),
+                shard_of(row.account_sid),
+            )
+            for row in rows
+        ],
+    )
 
 
 def load_due_callbacks(
-    db: Connection, now: datetime, *, limit: int, passing_over: Iterable[str] = ()
+    db: Connection,
+    now: datetime,
+    *,
+    limit: int,
+    passing_over: Iterable[str] = (),
+    shards: Collection[int] | None = None,
 ) -> list[CallbackRow]:
-    """Return due webhooks, oldest first, only the first of each message; some hosts' not."""
+    """Return due webhooks, oldest first, only the first of each message; some hosts' not.
+
+    Where *shards* are given, only of the accounts in those.
+    """
     earlier = callbacks.alias("earlier")
     first = ~(
         select(earlier.c.sid)
         .where(
+            earlier.c.account_sid == callbacks.c.account_sid,
             earlier.c.message_sid == callbacks.c.message_sid,
-            earlier.c.sid < callbacks.c.sid,
             earlier.c.due_at.is_not(None),
+            or_(
+                earlier.c.created_at < callbacks.c.created_at,
+                and_(
+                    earlier.c.created_at == callbacks.c.created_at,
+                    earlier.c.sid < callbacks.c.sid,
+                ),
+            ),
         )
         .exists()
     )
@@ -100,53 +182,119 @@ def load_due_callbacks(
         .order_by(callbacks.c.due_at, callbacks.c.sid)
         .limit(limit)
     )
+    if shards is not None:
+        query = query.where(callbacks.c.shard.in_(shards))
     return [CallbackRow(**row._mapping) for row in db.execute(query)]
 
 
-def next_due_callback(db: Connection, now: datetime) -> datetime | None:
-    """Return when the next webhook that is not due yet will be."""
-    query = (
-        select(callbacks.c.due_at)
-        .where(callbacks.c.due_at > now)
-        .order_by(callbacks.c.due_at)
-        .limit(1)
-    )
-    return db.execute(query).scalar()
+def waiting_callbacks(db: Connection, rows: Sequence[CallbackRow]) -> set[str]:
+    """Return the messages of these rows of which webhooks wait already, but for parked ones."""
+    return _waiting(db, by_account((row.account_sid, row.message_sid) for row in rows))
 
 
-def finish_callbacks(db: Connection, sids: Iterable[str]) -> None:
+def following_callbacks(
+    db: Connection, rows: Iterable[CallbackRow], *, now: datetime
+) -> list[CallbackRow]:
+    """Return of the message of each of these rows the first webhook that waits, if it is due."""
+    sids = by_account({(row.account_sid, row.message_sid) for row in rows})
+    if not _waiting(db, sids):
+        return []
+    first: dict[str, CallbackRow] = {}
+    for account_sid, group in sids.items():
+        query = (
+            select(*COLUMNS)
+            .where(
+                callbacks.c.account_sid == account_sid,
+                callbacks.c.message_sid.in_(group),
+                callbacks.c.due_at.is_not(None),
+            )
+            .order_by(callbacks.c.created_at, callbacks.c.sid)
+        )
+        for row in db.execute(query):
+            first.setdefault(row.message_sid, CallbackRow(**row._mapping))
+    return [row for row in first.values() if row.due_at is not None and row.due_at <= now]
+
+
+def _waiting(db: Connection, sids: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    for account_sid, group in sids.items():
+        found |= _WAITING.run(db, (account_sid,), keys=group)
+    return found
+
+
+def next_due_callback(
+    db: Connection, now: datetime, *, shards: Collection[int] | None = None
+) -> datetime | None:
+    """Return when the next webhook that is not due yet will be, of some shards or of all."""
+    query = select(callbacks.c.due_at).where(callbacks.c.due_at > now)
+    if shards is not None:
+        query = query.where(callbacks.c.shard.in_(shards))
+    return db.execute(query.order_by(callbacks.c.due_at).limit(1)).scalar()
+
+
+def finish_callbacks(db: Connection, rows: Iterable[CallbackRow]) -> None:
     """Take webhooks out of the queue: they were delivered."""
-    keys = [{"b_sid": sid} for sid in sids]
-    if keys:
-        db.execute(delete(callbacks).where(callbacks.c.sid == bindparam("b_sid")), keys)
+    _FINISH.run(db, [_key(row) for row in rows])
 
 
-def postpone_callbacks(db: Connection, rows: Iterable[tuple[str, datetime | None]]) -> None:
+def postpone_callbacks(db: Connection, rows: Iterable[tuple[CallbackRow, datetime | None]]) -> None:
     """Let webhooks wait until a time, or park them (None)."""
-    values = [{"b_sid": sid, "b_due": due_at} for sid, due_at in rows]
-    if values:
-        change = {"due_at": bindparam("b_due"), "attempts": callbacks.c.attempts + 1}
-        here = callbacks.c.sid == bindparam("b_sid")
-        db.execute(update(callbacks).where(here).values(**change), values)
+    _POSTPONE.run(
+        db,
+        [(None if due_at is None else micros(due_at), *_key(row)) for row, due_at in rows],
+    )
 
 
-def callbacks_of(db: Connection, message_sid: str) -> list[CallbackRow]:
-    """Return the webhooks of a message that are not delivered yet."""
-    query = select(*COLUMNS).where(callbacks.c.message_sid == message_sid).order_by(callbacks.c.sid)
+def _key(row: CallbackRow) -> tuple[str, str, str]:
+    return (row.account_sid, row.message_sid, row.sid)
+
+
+def callbacks_of(db: Connection, account_sid: str, message_sid: str) -> list[CallbackRow]:
+    """Return the webhooks of a message that are not delivered yet, the first of them first."""
+    query = (
+        select(*COLUMNS)
+        .where(callbacks.c.account_sid == account_sid, callbacks.c.message_sid == message_sid)
+        .order_by(callbacks.c.created_at, callbacks.c.sid)
+    )
     return [CallbackRow(**row._mapping) for row in db.execute(query)]
 
 
 def insert_attempts(db: Connection, rows: Sequence[AttemptRow]) -> None:
     """Keep what was tried."""
-    if rows:
-        db.execute(insert(callback_attempts), rows_of(rows))
+    _INSERT_ATTEMPT.run(
+        db,
+        [
+            (
+                row.account_sid,
+                row.message_sid,
+                row.sid,
+                row.callback_sid,
+                row.kind,
+                row.url,
+                row.method,
+                row.label,
+                micros(row.at),
+                row.duration_ms,
+                row.http_status,
+                row.error_code,
+                row.reason,
+                row.head,
+            )
+            for row in rows
+        ],
+    )
 
 
-def attempts_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[AttemptRow]:
+def attempts_of(
+    db: Connection, account_sid: str, message_sid: str, *, limit: int = 1000
+) -> list[AttemptRow]:
     """Return the attempts for a message, oldest first."""
     query = (
         select(callback_attempts)
-        .where(callback_attempts.c.message_sid == message_sid)
+        .where(
+            callback_attempts.c.account_sid == account_sid,
+            callback_attempts.c.message_sid == message_sid,
+        )
         .order_by(callback_attempts.c.sid)
         .limit(limit)
     )

@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from trunkline.domain.handset import Handset, HandsetText, Judge, Parcel, Step
 from trunkline.store.store import Store
 from trunkline.store.tables import handset_texts, handsets
+from trunkline.store.upserts import upsert
 
 HANDSET_FIELDS = tuple(field.name for field in fields(Handset))
 TEXT_FIELDS = tuple(field.name for field in fields(HandsetText))
@@ -203,7 +203,11 @@ def _put_handsets(db: Connection, batch: Iterable[Handset]) -> None:
 
 def _insert_texts(db: Connection, batch: Sequence[HandsetText]) -> None:
     if batch:
-        values = [{name: getattr(text, name) for name in TEXT_FIELDS} for text in batch]
+        values = [
+            {name: getattr(text, name) for name in TEXT_FIELDS}
+            | {"is_outgoing": int(text.is_outgoing)}
+            for text in batch
+        ]
         db.execute(insert(handset_texts), values)
 
 

@@ -1,36 +1,31 @@
 """Messages and the trace of each."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
     and_,
     bindparam,
-    delete,
     func,
     insert,
     select,
     update,
 )
 
-from trunkline.domain.ids import position_of
+from trunkline.domain.ids import micros, position_of
 from trunkline.domain.message import Direction, Message, Status
-from trunkline.store.rows import rows_of, values_of
-from trunkline.store.tables import (
-    callback_attempts,
-    callbacks,
-    carrier_refs,
-    events,
-    messages,
-    outbox,
-)
+from trunkline.store.prepared import Prepared, as_json, as_millionths
+from trunkline.store.rows import by_account
+from trunkline.store.tables import events, messages
 
-FIELDS = tuple(f.name for f in fields(Message))
+FIELDS = Message.__struct_fields__
 COLUMNS = [messages.c[name] for name in FIELDS]
 CHANGING = (
     "status",
@@ -53,6 +48,25 @@ _UPDATE = (
     )
     .values({name: bindparam("b_" + name) for name in CHANGING})
 )
+
+# What a fact changes, where the message is as it was when the fact was judged.
+_ADVANCING = ("status", "price", "error_code", "updated_at", "sent_at")
+_ADVANCE = Prepared(
+    update(messages)
+    .where(
+        messages.c.account_sid == bindparam("b_account_sid"),
+        messages.c.position == bindparam("b_position"),
+        messages.c.status == bindparam("b_status_before"),
+        messages.c.updated_at == bindparam("b_updated_before"),
+    )
+    .values({name: bindparam("b_" + name) for name in _ADVANCING}),
+    [
+        *("b_" + name for name in _ADVANCING),
+        *("b_account_sid", "b_position", "b_status_before", "b_updated_before"),
+    ],
+)
+_INSERT = Prepared(insert(messages), [column.name for column in messages.c])
+_INSERT_EVENT = Prepared(insert(events), [column.name for column in events.c])
 
 _REROUTE = (
     update(messages)
@@ -82,8 +96,7 @@ class MessageFilter:
     address: str | None = None  # Sender or recipient.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One thing that happened to a message; the time says when we knew."""
 
     sid: str
@@ -96,7 +109,7 @@ class Event:
 
 def insert_messages(db: Connection, batch: Sequence[Message]) -> None:
     """Add messages."""
-    db.execute(insert(messages), [_values(m) for m in batch])
+    _INSERT.run(db, [_row(message) for message in batch])
 
 
 def update_messages(db: Connection, batch: Iterable[Message]) -> None:
@@ -108,6 +121,30 @@ def update_messages(db: Connection, batch: Iterable[Message]) -> None:
     ]
     if rows:
         db.execute(_UPDATE, rows)
+
+
+def advance_messages(db: Connection, pairs: Iterable[tuple[Message, Message]]) -> bool:
+    """Store what facts made of messages; tell whether every one was as the first of its pair says.
+
+    Those that were not are left as they are.
+    """
+    rows = [
+        (
+            after.status.value,
+            as_millionths(after.price),
+            after.error_code,
+            micros(after.updated_at),
+            None if after.sent_at is None else micros(after.sent_at),
+            after.account_sid,
+            position_of(after.sid),
+            before.status.value,
+            micros(before.updated_at),
+        )
+        for before, after in pairs
+    ]
+    # In one order everywhere, so that two nodes do not wait for each other.
+    rows.sort(key=itemgetter(6))
+    return _ADVANCE.run(db, rows) == len(rows)
 
 
 def reroute_messages(db: Connection, batch: Iterable[Message]) -> None:
@@ -132,53 +169,92 @@ def find_message(db: Connection, account_sid: str, sid: str) -> Message | None:
     return None if row is None else build_message(row)
 
 
-def messages_by_sid(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, Message]:
-    """Return the messages with these (account SID, SID) keys; those that are gone are missing."""
+def messages_by_sid(
+    db: Connection, keys: Iterable[tuple[str, str]], *, to_change: bool = False
+) -> dict[str, Message]:
+    """Return the messages with these (account SID, SID) keys; those that are gone are missing.
+
+    What is read to be changed is nobody else's until the commit.
+    """
     found: dict[str, Message] = {}
-    for account_sid, sids in _by_account(keys).items():
+    for account_sid, sids in by_account(keys).items():
         query = select(*COLUMNS).where(
             messages.c.account_sid == account_sid,
             messages.c.position.in_([position_of(sid) for sid in sids]),
         )
+        if to_change:
+            query = query.order_by(messages.c.position).with_for_update()
         found |= {row.sid: build_message(row) for row in db.execute(query)}
     return found
 
 
-def delete_message(db: Connection, account_sid: str, sid: str) -> None:
-    """Remove a message with its trace and its references; webhooks that are due are still made."""
-    db.execute(delete(messages).where(_is(account_sid, sid)))
-    for table in (events, carrier_refs, callback_attempts):
-        db.execute(delete(table).where(table.c.message_sid == sid))
-    parked = (callbacks.c.message_sid == sid) & callbacks.c.due_at.is_(None)
-    db.execute(delete(callbacks).where(parked))
-
-
 def newest_sids(db: Connection) -> list[str]:
-    """Return the greatest SIDs of what is ordered by them; cheap however many rows there are."""
-    columns = (callbacks.c.sid, events.c.sid, outbox.c.message_sid)
-    queries = [select(func.max(column)) for column in columns]
-    return [sid for query in queries if (sid := db.execute(query).scalar())]
+    """Return the newest message of each account; each is found by seeks of its own."""
+    accounts = select(func.min(messages.c.account_sid).label("sid")).cte("accounts", recursive=True)
+    following = (
+        select(func.min(messages.c.account_sid))
+        .where(messages.c.account_sid > accounts.c.sid)
+        .scalar_subquery()
+    )
+    accounts = accounts.union_all(select(following).where(accounts.c.sid.is_not(None)))
+    newest = (
+        select(func.max(messages.c.position))
+        .where(messages.c.account_sid == accounts.c.sid)
+        .scalar_subquery()
+    )
+    query = select(newest).where(accounts.c.sid.is_not(None))
+    return [f"SM{position}" for position in db.execute(query).scalars()]
 
 
 def insert_events(db: Connection, batch: Sequence[Event]) -> None:
     """Add to the trace."""
-    if batch:
-        db.execute(insert(events), rows_of(batch))
+    _INSERT_EVENT.run(
+        db,
+        [
+            (e.account_sid, e.message_sid, e.sid, micros(e.at), e.kind, as_json(e.detail))
+            for e in batch
+        ],
+    )
 
 
-def events_of(db: Connection, message_sid: str, *, limit: int = 1000) -> list[Event]:
+def events_of(
+    db: Connection, account_sid: str, message_sid: str, *, limit: int = 1000
+) -> list[Event]:
     """Return the trace of a message, oldest first."""
     query = (
         select(events)
-        .where(events.c.message_sid == message_sid)
+        .where(events.c.account_sid == account_sid, events.c.message_sid == message_sid)
         .order_by(events.c.sid)
         .limit(limit)
     )
     return [Event(**row._mapping) for row in db.execute(query)]
 
 
-def _values(message: Message) -> dict[str, Any]:
-    return values_of(message) | {"position": position_of(message.sid)}
+def _row(message: Message) -> tuple[Any, ...]:
+    """Return the values of a new message, in the order of the table's columns."""
+    return (
+        message.account_sid,
+        position_of(message.sid),
+        message.sid,
+        message.direction.value,
+        message.status.value,
+        message.sender,
+        message.recipient,
+        message.body,
+        message.encoding,
+        message.num_segments,
+        message.num_media,
+        message.messaging_service_sid,
+        message.carrier,
+        as_millionths(message.price),
+        message.error_code,
+        message.status_callback,
+        message.validity_seconds,
+        micros(message.created_at),
+        micros(message.updated_at),
+        None if message.sent_at is None else micros(message.sent_at),
+        as_json(message.options),
+    )
 
 
 def _is(account_sid: str, sid: str) -> ColumnElement[bool]:
@@ -196,10 +272,3 @@ def build_message(row: Row[Any]) -> Message:
     values["status"] = Status(values["status"])
     values["direction"] = Direction(values["direction"])
     return Message(**values)
-
-
-def _by_account(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    sids: dict[str, list[str]] = {}
-    for account_sid, sid in keys:
-        sids.setdefault(account_sid, []).append(sid)
-    return sids

@@ -1,28 +1,37 @@
 """What the lanes have still to hand over, and how the carrier names what it took."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import (
     CTE,
+    Column,
+    ColumnElement,
     Connection,
+    Insert,
     Integer,
+    and_,
     bindparam,
     delete,
     func,
     insert,
+    literal,
+    literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
-from trunkline.domain.ids import position_of
-from trunkline.store.rows import rows_of, values_of
+from trunkline.domain.ids import micros, position_of
+from trunkline.store.prepared import Prepared
+from trunkline.store.rows import by_account
 from trunkline.store.tables import carrier_refs, outbox
+from trunkline.store.upserts import upsert
 
 
 class Doubt(IntEnum):
@@ -33,8 +42,7 @@ class Doubt(IntEnum):
     WAITING = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True, kw_only=True):
     """A message that waits in a lane.
 
     flow takes turns with other flows of the lane: the priority, 0 for the most urgent, and a
@@ -55,8 +63,7 @@ class OutboxRow:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarrierRef:
+class CarrierRef(Struct, frozen=True, kw_only=True):
     """Which segment of which message a carrier calls *ref*."""
 
     carrier: str
@@ -78,7 +85,7 @@ class Misplaced:
     target: str
 
 
-COLUMNS = [outbox.c[f.name] for f in fields(OutboxRow)]
+COLUMNS = [outbox.c[name] for name in OutboxRow.__struct_fields__]
 _DUE = (
     select(*COLUMNS)
     .where(
@@ -94,7 +101,30 @@ _NEXT_DUE = select(func.min(outbox.c.due_at)).where(
     outbox.c.flow == bindparam("b_flow"),
     outbox.c.due_at > bindparam("b_now"),
 )
-_HERE = (outbox.c.lane == bindparam("b_lane")) & (outbox.c.message_sid == bindparam("b_sid"))
+_HERE = and_(
+    outbox.c.account_sid == bindparam("b_account_sid"),
+    outbox.c.message_sid == bindparam("b_sid"),
+    outbox.c.lane == bindparam("b_lane"),
+)
+_KEY = ("b_account_sid", "b_sid", "b_lane")
+_DELETE = Prepared(delete(outbox).where(_HERE), _KEY)
+_MARK = Prepared(
+    update(outbox).where(_HERE).values(in_doubt=bindparam("b_doubt")), ("b_doubt", *_KEY)
+)
+_MOVE = Prepared(
+    update(outbox).where(_HERE).values(lane=bindparam("b_target")), ("b_target", *_KEY)
+)
+_POSTPONE = Prepared(
+    update(outbox)
+    .where(_HERE)
+    .values(
+        due_at=bindparam("b_due"),
+        in_doubt=bindparam("b_doubt"),
+        attempts=outbox.c.attempts + literal_column("1"),
+    ),
+    ("b_due", "b_doubt", *_KEY),
+)
+_INSERT = Prepared(insert(outbox), [column.name for column in outbox.c])
 
 
 # What a reference stands for, and what of it tells one segment from another.
@@ -102,10 +132,31 @@ _IDENTITY = ("message_sid", "segment_index")
 _OF_A_SEGMENT = ("account_sid", *_IDENTITY, "segment_count", "delivered")
 
 
+def _upsert_ref() -> Insert:
+    statement = upsert(carrier_refs)
+    new = {name: statement.excluded[name] for name in _OF_A_SEGMENT}
+    other = or_(*(carrier_refs.c[name] != statement.excluded[name] for name in _IDENTITY))
+    return statement.on_conflict_do_update(index_elements=["carrier", "ref"], set_=new, where=other)
+
+
+_INSERT_REF = Prepared(_upsert_ref(), [column.name for column in carrier_refs.c])
+_CLAIM_REF = Prepared(
+    upsert(carrier_refs).on_conflict_do_nothing(index_elements=["carrier", "ref"]),
+    [column.name for column in carrier_refs.c],
+)
+_SETTLE_REF = Prepared(
+    update(carrier_refs)
+    .where(
+        carrier_refs.c.carrier == bindparam("b_carrier"), carrier_refs.c.ref == bindparam("b_ref")
+    )
+    .values(delivered=bindparam("b_delivered")),
+    ("b_delivered", "b_carrier", "b_ref"),
+)
+
+
 def insert_outbox(db: Connection, rows: Sequence[OutboxRow]) -> None:
     """Queue messages in their lanes."""
-    if rows:
-        db.execute(insert(outbox), [_values(row) for row in rows])
+    _INSERT.run(db, [_values(row) for row in rows])
 
 
 def flows_of(db: Connection, lane: str, *, after: str = "", limit: int) -> list[str]:
@@ -145,15 +196,21 @@ def load_due(
     return found
 
 
-def load_any(db: Connection, lane: str, *, after: str = "", limit: int) -> list[OutboxRow]:
-    """Return rows of a lane, due or not, behind the message *after* in the order of SIDs."""
-    query = (
-        select(*COLUMNS)
-        .where(outbox.c.lane == lane, outbox.c.message_sid > after)
-        .order_by(outbox.c.message_sid)
-        .limit(limit)
-    )
+def load_any(
+    db: Connection, lane: str, *, after: OutboxRow | None = None, limit: int
+) -> list[OutboxRow]:
+    """Return rows of a lane, due or not, behind *after* in the order in which a lane reads them."""
+    place = (outbox.c.flow, outbox.c.due_at, outbox.c.position)
+    query = select(*COLUMNS).where(outbox.c.lane == lane)
+    if after is not None:
+        there = (after.flow, after.due_at, position_of(after.message_sid))
+        query = query.where(tuple_(*place) > tuple_(*map(_literal, place, there)))
+    query = query.order_by(*place).limit(limit)
     return [_row(row._mapping) for row in db.execute(query)]
+
+
+def _literal(column: Column[Any], value: Any) -> ColumnElement[Any]:
+    return literal(value, column.type)
 
 
 def next_due(db: Connection, lane: str, now: datetime, *, flows: Iterable[str]) -> datetime | None:
@@ -178,17 +235,13 @@ def senders_of(db: Connection, lane: str) -> list[tuple[str, str]]:
 
 def rename_lane(db: Connection, rows: Misplaced, *, limit: int) -> int:
     """Put rows as they are into the lane where they belong; return how many that were."""
-    some = (
-        select(outbox.c.message_sid)
-        .where(
-            outbox.c.lane == rows.lane,
-            outbox.c.flow == rows.flow,
-            outbox.c.sender == rows.sender,
-        )
-        .limit(limit)
+    here = and_(
+        outbox.c.lane == rows.lane, outbox.c.flow == rows.flow, outbox.c.sender == rows.sender
     )
-    here = (outbox.c.lane == rows.lane) & outbox.c.message_sid.in_(some.scalar_subquery())
-    return db.execute(update(outbox).where(here).values(lane=rows.target)).rowcount
+    key = (outbox.c.account_sid, outbox.c.message_sid)
+    found = db.execute(select(*key).where(here).limit(limit).with_for_update()).all()
+    _MOVE.run(db, [(rows.target, row[0], row[1], rows.lane) for row in found])
+    return len(found)
 
 
 def load_expired(db: Connection, now: datetime, *, limit: int) -> list[OutboxRow]:
@@ -205,14 +258,6 @@ def load_expired(db: Connection, now: datetime, *, limit: int) -> list[OutboxRow
 def first_expiry(db: Connection) -> datetime | None:
     """Return when the next row of any lane runs out of time."""
     return db.execute(select(func.min(outbox.c.expires_at))).scalar()
-
-
-def waiting_in(db: Connection, lane: str, message_sids: Iterable[str]) -> set[str]:
-    """Return which of these messages wait in a lane."""
-    query = select(outbox.c.message_sid).where(
-        outbox.c.lane == lane, outbox.c.message_sid.in_(list(message_sids))
-    )
-    return set(db.execute(query).scalars())
 
 
 def queued_segments(db: Connection, lane: str, flow: str) -> int:
@@ -233,11 +278,10 @@ def move_outbox(db: Connection, moves: Iterable[tuple[OutboxRow, OutboxRow]]) ->
     insert_outbox(db, [after for _, after in pairs])
 
 
-def mark_in_doubt(db: Connection, rows: Iterable[OutboxRow]) -> None:
-    """Write down that the bytes of these rows are about to leave."""
-    keys = _keys(rows)
-    if keys:
-        db.execute(update(outbox).where(_HERE).values(in_doubt=int(Doubt.UNDER_WAY)), keys)
+def mark_in_doubt(db: Connection, rows: Iterable[OutboxRow]) -> bool:
+    """Write down that the bytes of these rows are about to leave; tell whether all are there."""
+    keys = [(int(Doubt.UNDER_WAY), *_key(row)) for row in rows]
+    return _MARK.run(db, keys) == len(keys)
 
 
 def give_up_answers(db: Connection, lane: str) -> None:
@@ -248,24 +292,12 @@ def give_up_answers(db: Connection, lane: str) -> None:
 
 def delete_outbox(db: Connection, rows: Iterable[OutboxRow]) -> None:
     """Take rows out of their lanes."""
-    keys = _keys(rows)
-    if keys:
-        db.execute(delete(outbox).where(_HERE), keys)
+    _DELETE.run(db, [_key(row) for row in rows])
 
 
 def postpone_outbox(db: Connection, rows: Iterable[tuple[OutboxRow, datetime, Doubt]]) -> None:
     """Let rows wait until a time, with what is to be thought of their last attempt."""
-    values = [
-        {"b_lane": row.lane, "b_sid": row.message_sid, "b_due": at, "b_doubt": int(doubt)}
-        for row, at, doubt in rows
-    ]
-    if values:
-        change = {
-            "due_at": bindparam("b_due"),
-            "in_doubt": bindparam("b_doubt"),
-            "attempts": outbox.c.attempts + 1,
-        }
-        db.execute(update(outbox).where(_HERE).values(**change), values)
+    _POSTPONE.run(db, [(micros(at), int(doubt), *_key(row)) for row, at, doubt in rows])
 
 
 def lanes_in_use(db: Connection) -> list[str]:
@@ -288,16 +320,15 @@ def insert_refs(db: Connection, refs: Sequence[CarrierRef]) -> None:
 
     A carrier that uses a name again means the newer segment; the same one again changes nothing.
     """
-    if refs:
-        statement = upsert(carrier_refs)
-        new = {name: statement.excluded[name] for name in _OF_A_SEGMENT}
-        other = or_(*(carrier_refs.c[name] != statement.excluded[name] for name in _IDENTITY))
-        db.execute(
-            statement.on_conflict_do_update(
-                index_elements=["carrier", "ref"], set_=new, where=other
-            ),
-            rows_of(refs),
-        )
+    _INSERT_REF.run(db, [_ref_values(ref) for ref in refs])
+
+
+def claim_ref(db: Connection, ref: CarrierRef) -> bool:
+    """Remember a reference unless it is known; tell whether it was not.
+
+    Of several nodes that claim one at the same moment, one is told so.
+    """
+    return _CLAIM_REF.run(db, [_ref_values(ref)]) == 1
 
 
 def find_refs(db: Connection, carrier: str, refs: Iterable[str]) -> dict[str, CarrierRef]:
@@ -308,54 +339,86 @@ def find_refs(db: Connection, carrier: str, refs: Iterable[str]) -> dict[str, Ca
     return {row.ref: _ref(row._mapping) for row in db.execute(query)}
 
 
-def refs_of(db: Connection, message_sids: Iterable[str]) -> dict[str, list[CarrierRef]]:
-    """Return the segments that carriers took, by message."""
+def refs_of(db: Connection, keys: Iterable[tuple[str, str]]) -> dict[str, list[CarrierRef]]:
+    """Return the segments that carriers took of messages, given by account and SID, by message."""
     found: dict[str, list[CarrierRef]] = {}
-    query = select(carrier_refs).where(carrier_refs.c.message_sid.in_(list(message_sids)))
-    for row in db.execute(query):
-        found.setdefault(row.message_sid, []).append(_ref(row._mapping))
+    for account_sid, sids in by_account(keys).items():
+        query = select(carrier_refs).where(
+            carrier_refs.c.account_sid == account_sid, carrier_refs.c.message_sid.in_(sids)
+        )
+        for row in db.execute(query):
+            found.setdefault(row.message_sid, []).append(_ref(row._mapping))
     return found
 
 
 def settle_refs(db: Connection, refs: Iterable[CarrierRef]) -> None:
     """Store what receipts said of segments."""
-    rows = [{"b_carrier": r.carrier, "b_ref": r.ref, "b_delivered": r.delivered} for r in refs]
-    if rows:
-        here = (carrier_refs.c.carrier == bindparam("b_carrier")) & (
-            carrier_refs.c.ref == bindparam("b_ref")
-        )
-        db.execute(
-            update(carrier_refs).where(here).values(delivered=bindparam("b_delivered")), rows
-        )
+    _SETTLE_REF.run(db, [(_verdict(r.delivered), r.carrier, r.ref) for r in refs])
 
 
 def find_outbox(
-    db: Connection, message_sids: Iterable[str], *, lanes: Iterable[str]
+    db: Connection, keys: Iterable[tuple[str, str]], *, to_change: bool = False
 ) -> dict[str, OutboxRow]:
-    """Return the rows of messages that wait in one of some lanes."""
-    query = select(*COLUMNS).where(
-        outbox.c.lane.in_(list(lanes)), outbox.c.message_sid.in_(list(message_sids))
+    """Return the rows of messages, given by account and SID, that wait in any lane.
+
+    What is read to be changed is nobody else's until the commit.
+    """
+    found: dict[str, OutboxRow] = {}
+    for account_sid, sids in by_account(keys).items():
+        query = select(*COLUMNS).where(
+            outbox.c.account_sid == account_sid, outbox.c.message_sid.in_(sids)
+        )
+        if to_change:
+            query = query.order_by(outbox.c.message_sid).with_for_update()
+        found |= {row.message_sid: _row(row._mapping) for row in db.execute(query)}
+    return found
+
+
+def _key(row: OutboxRow) -> tuple[str, str, str]:
+    return (row.account_sid, row.message_sid, row.lane)
+
+
+def _values(row: OutboxRow) -> tuple[Any, ...]:
+    """Return the values of a row, in the order of the table's columns."""
+    return (
+        row.account_sid,
+        row.message_sid,
+        row.lane,
+        row.flow,
+        row.sender,
+        row.recipient,
+        row.segments,
+        ",".join(row.tried),
+        micros(row.due_at),
+        micros(row.expires_at),
+        int(row.in_doubt),
+        row.attempts,
+        position_of(row.message_sid),
     )
-    return {row.message_sid: _row(row._mapping) for row in db.execute(query)}
-
-
-def _keys(rows: Iterable[OutboxRow]) -> list[dict[str, Any]]:
-    return [{"b_lane": row.lane, "b_sid": row.message_sid} for row in rows]
-
-
-def _row(values: Any) -> OutboxRow:
-    tried = tuple(filter(None, values["tried"].split(",")))
-    return OutboxRow(**{**values, "in_doubt": Doubt(values["in_doubt"]), "tried": tried})
-
-
-def _values(row: OutboxRow) -> dict[str, Any]:
-    return values_of(row) | {
-        "position": position_of(row.message_sid),
-        "tried": ",".join(row.tried),
-        "in_doubt": int(row.in_doubt),
-    }
 
 
 def _ref(values: Any) -> CarrierRef:
     delivered = values["delivered"]
     return CarrierRef(**{**values, "delivered": None if delivered is None else bool(delivered)})
+
+
+def _ref_values(ref: CarrierRef) -> tuple[Any, ...]:
+    """Return the values of a reference, in the order of the table's columns."""
+    return (
+        ref.carrier,
+        ref.ref,
+        ref.account_sid,
+        ref.message_sid,
+        ref.segment_index,
+        ref.segment_count,
+        _verdict(ref.delivered),
+    )
+
+
+def _verdict(delivered: bool | None) -> int | None:
+    return None if delivered is None else int(delivered)
+
+
+def _row(values: Any) -> OutboxRow:
+    tried = tuple(filter(None, values["tried"].split(",")))
+    return OutboxRow(**{**values, "in_doubt": Doubt(values["in_doubt"]), "tried": tried})

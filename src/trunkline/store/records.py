@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from trunkline.domain.account import Account, Feedback, Key, Media, Number
 from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
+from trunkline.store.nodes import raise_version
 from trunkline.store.paging import Found, Page, fetch_page
 from trunkline.store.tables import records
 
@@ -47,17 +48,32 @@ class Kind(Generic[R]):
     parent_sid: Callable[[R], str]
 
 
+CHANGING = 0x7265636F7264  # "record": the number of the lock.
 MAIN = "main"
 ACCOUNTS = Kind("account", Account, lambda a: MAIN if a.is_main else None, lambda a: a.owner_sid)
 KEYS = Kind("key", Key, lambda k: None, lambda k: k.account_sid)
 NUMBERS = Kind("number", Number, lambda n: n.phone_number, lambda n: n.account_sid)
-MEDIA = Kind("media", Media, lambda m: None, lambda m: m.message_sid)
+# By the digest it is found which media still need the bytes of one that goes.
+MEDIA = Kind("media", Media, lambda m: f"{m.digest}:{m.sid}", lambda m: m.message_sid)
 CARRIERS = Kind("carrier", CarrierAccount, lambda c: c.name, lambda c: c.account_sid)
 ROUTES = Kind("route", Route, lambda r: None, lambda r: r.account_sid)
 SMPP_CREDENTIALS = Kind(
     "smpp_credential", SmppCredential, lambda c: c.system_id, lambda c: c.account_sid
 )
 FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
+# What nodes keep in memory; a change of one is told to all of them by the commit that makes it.
+REMEMBERED = frozenset(
+    kind.name for kind in (ACCOUNTS, KEYS, NUMBERS, CARRIERS, ROUTES, SMPP_CREDENTIALS)
+)
+
+
+def alone(db: Connection) -> None:
+    """Let nobody else change records until the commit: for works that decide on what they read.
+
+    One file has one writer in any case; of several nodes the others wait here.
+    """
+    if db.dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(CHANGING)))
 
 
 def insert_record(db: Connection, kind: Kind[R], value: R) -> None:
@@ -65,17 +81,20 @@ def insert_record(db: Connection, kind: Kind[R], value: R) -> None:
     db.execute(
         insert(records).values(kind=kind.name, created_at=value.created_at, **_row(kind, value))
     )
+    _tell(db, kind)
 
 
 def update_record(db: Connection, kind: Kind[R], value: R) -> None:
     """Replace the record that has the SID of *value*."""
     found = (records.c.kind == kind.name) & (records.c.sid == value.sid)
     db.execute(update(records).where(found).values(**_row(kind, value)))
+    _tell(db, kind)
 
 
 def delete_record(db: Connection, kind: Kind[Any], sid: str) -> bool:
     """Remove a record; tell whether there was one."""
     found = (records.c.kind == kind.name) & (records.c.sid == sid)
+    _tell(db, kind)
     return db.execute(delete(records).where(found)).rowcount > 0
 
 
@@ -133,6 +152,11 @@ def page_records(
     return fetch_page(
         db, query, page, key=records.c.sid, build=lambda row: _build(row, kind), where=where
     )
+
+
+def _tell(db: Connection, kind: Kind[Any]) -> None:
+    if kind.name in REMEMBERED:
+        raise_version(db)
 
 
 def _row(kind: Kind[R], value: R) -> dict[str, Any]:

@@ -21,6 +21,14 @@ def rows_of(rows: Iterable[Any]) -> list[dict[str, Any]]:
     return [values_of(row) for row in rows]
 
 
+def by_account(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return SIDs by their account, from pairs of both."""
+    sids: dict[str, list[str]] = {}
+    for account_sid, sid in keys:
+        sids.setdefault(account_sid, []).append(sid)
+    return sids
+
+
 def _learn(kind: type[Any]) -> Reader:
     names = tuple(field.name for field in fields(kind))
     reader = _readers[kind] = (names, attrgetter(*names))

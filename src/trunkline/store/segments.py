@@ -4,12 +4,14 @@ Rules: a segment is on disk when `keep` returns; whoever puts texts together lim
 and forgets each text that it gives up, so that nothing here grows without end.
 """
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, bindparam, delete, select, text
 
 from trunkline.runtime import Chance, Clock
 from trunkline.store.store import Store
 from trunkline.store.tables import inbound_segments
+from trunkline.store.upserts import upsert
 
 KEY_LENGTH_MAX = 64  # What the column holds; longer keys are for their maker to digest.
 
@@ -22,9 +24,35 @@ _KEEP = _NEW.on_conflict_do_update(
 )
 
 
+# Two nodes must not both find that a segment is the first of its text.
+_LOCK_FAMILY = text("SELECT pg_advisory_xact_lock(hashtextextended(:family, 0))")
+# Keys are hexadecimal digits, which every collation puts in the same order.
+_FAMILY = (
+    select(inbound_segments.c.key, inbound_segments.c.doc)
+    .where(
+        inbound_segments.c.source == bindparam("b_source"),
+        inbound_segments.c.key.between(bindparam("b_first"), bindparam("b_last")),
+    )
+    .order_by(inbound_segments.c.sid)
+)
+
+Rows = list[tuple[str, bytes]]
+# What is to be stored: key, number and doc; None for nothing.
+Choose = Callable[[Sequence[tuple[str, bytes]]], tuple[str, int, bytes] | None]
+
+
 def forget_source(db: Connection, source: str) -> None:
     """Remove all segments of a source that is no more."""
     db.execute(delete(inbound_segments).where(inbound_segments.c.source == source))
+
+
+def forget_text(db: Connection, source: str, key: str, *, number: int | None = None) -> bool:
+    """Remove the segments of a text, or one of them; tell whether there were any."""
+    column = inbound_segments.c
+    text = (column.source == source) & (column.key == key)
+    if number is not None:
+        text &= column.number == number
+    return db.execute(delete(inbound_segments).where(text)).rowcount > 0
 
 
 class StoredSegments:
@@ -34,6 +62,26 @@ class StoredSegments:
         self._store = store
         self._chance = chance
         self._clock = clock
+
+    async def join(self, carrier: str, family: str, *, choose: Choose) -> Rows:
+        """Store what *choose* makes of the segments whose keys begin with *family*; return those.
+
+        They are as they were before; nobody else joins the family meanwhile.
+        """
+        sid = self._chance.sid("SG", self._clock.now())
+
+        def work(db: Connection) -> Rows:
+            if db.dialect.name != "sqlite":
+                db.execute(_LOCK_FAMILY, {"family": f"{carrier}|{family}"})
+            rows = _family(db, carrier, family)
+            if (chosen := choose(rows)) is not None:
+                key, number, doc = chosen
+                assert len(key) <= KEY_LENGTH_MAX, "digest the key"
+                row = {"source": carrier, "key": key, "number": number, "sid": sid, "doc": doc}
+                db.execute(_KEEP, row)
+            return rows
+
+        return await self._store.write(work)
 
     async def keep(self, carrier: str, key: str, *, number: int, doc: bytes) -> None:
         """Store one segment of a text; on disk when this returns; the same again changes nothing.
@@ -51,13 +99,7 @@ class StoredSegments:
 
     async def forget(self, carrier: str, key: str) -> None:
         """Remove the segments of a text; a text that is not there is none."""
-        column = inbound_segments.c
-        text = (column.source == carrier) & (column.key == key)
-
-        def work(db: Connection) -> None:
-            db.execute(delete(inbound_segments).where(text))
-
-        await self._store.write(work)
+        await self._store.write(lambda db: forget_text(db, carrier, key))
 
     async def load(self, carrier: str) -> list[tuple[str, bytes]]:
         """Return the keys and docs of all segments that are kept, in the order they came."""
@@ -68,3 +110,9 @@ class StoredSegments:
             return [(row.key, row.doc) for row in db.execute(query)]
 
         return await self._store.read(read)
+
+
+def _family(db: Connection, source: str, family: str) -> Rows:
+    rest = KEY_LENGTH_MAX - len(family)
+    bounds = {"b_first": family + "0" * rest, "b_last": family + "f" * rest}
+    return [(row.key, row.doc) for row in db.execute(_FAMILY, {"b_source": source, **bounds})]

@@ -6,6 +6,7 @@ Rule 2: what `write` returned for is on disk; nothing waits for the network insi
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,11 @@ import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, SingletonThreadPool
 
+from trunkline.runtime import Meter
+from trunkline.store.groups import Groups, Work
+
 T = TypeVar("T")
 
-GROUP_MAX = 200  # Works in one commit; more only makes the first of them wait longer.
 READERS = 3  # Reads are short and share two or more cores with the event loop.
 BUSY_SECONDS = 10  # A reader may meet a checkpoint; the writer has the file to itself.
 # Where readers never pause, SQLite itself never begins its log anew.
@@ -29,14 +32,34 @@ LOG_WAIT_MS = 250  # How long writes may wait for readers then; if that fails, t
 class Store(Protocol):
     """Where everything is kept. Works and queries are plain synchronous functions."""
 
+    @property
+    def waiting(self) -> int:
+        """How many works wait for the commit after the one that is under way."""
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* returned, once it is on disk; raise what it raised, with it undone."""
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Return what *query* returned on a consistent view of the data."""
 
+    async def scrub(self) -> bool:
+        """Keep nothing of what was erased beside the data; False while something holds that up."""
 
-Work = Callable[[Connection], Any]
+
+class Database(Store, Protocol):
+    """A Store as whoever opens it sees it."""
+
+    meter: Meter
+
+    @property
+    def engine(self) -> Engine:
+        """Connections for what must happen before works are taken, or beside them."""
+
+    def start(self) -> None:
+        """Begin to take works; the schema must be in place."""
+
+    async def close(self) -> None:
+        """Finish the works that wait, and let go of every connection."""
 
 
 class SqliteStore:
@@ -47,12 +70,24 @@ class SqliteStore:
         self.engine = _engine(path, reading=False)
         self._reading = _engine(path, reading=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._groups = Groups(self._commit, run=self._run)
         self._connection: Connection | None = None
         self._log_path = path.with_name(path.name + "-wal")
         self._log_limit = LOG_BYTES_MAX
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
-        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def meter(self) -> Meter:
+        """Where commits are counted."""
+        return self._groups.meter
+
+    @meter.setter
+    def meter(self, meter: Meter) -> None:
+        self._groups.meter = meter
+
+    @property
+    def waiting(self) -> int:
+        """How many works wait for the commit after the one that is under way."""
+        return self._groups.waiting
 
     def start(self) -> None:
         """Begin to take works; the schema must be in place."""
@@ -60,23 +95,23 @@ class SqliteStore:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in the next group commit."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_groups())
-        return await future
+        return await self._groups.write(work)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run *query* on a reader's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._query, query)
 
+    async def scrub(self) -> bool:
+        """Begin the log anew, with the next commit; False while a reader needs what is in it."""
+        self._log_limit = 0
+        await self.write(lambda db: None)
+        return self._log_limit <= LOG_BYTES_MAX
+
     async def close(self) -> None:
         """Finish the works that wait, close the readers, and close the writer last."""
-        if self._writing is not None:
-            await self._writing
+        await self._groups.close()
         self._readers.shutdown(wait=True)
         self._reading.dispose()
-        self._writer.shutdown(wait=True)
         if self._connection is not None:
             self._connection.close()
         self.engine.dispose()
@@ -85,31 +120,23 @@ class SqliteStore:
         with self._reading.connect() as db, db.begin():
             return query(db)
 
-    async def _write_groups(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
-            outcome = await self._attempt([work for work, _ in group])
-            if isinstance(outcome, BaseException) and len(group) > 1:
-                # Each alone, so that the one that failed fails alone.
-                for work, future in group:
-                    _settle([future], await self._attempt([work]))
-            else:
-                _settle([future for _, future in group], outcome)
-        self._writing = None
-
-    async def _attempt(self, works: Sequence[Work]) -> list[Any] | BaseException:
-        outcomes = await asyncio.gather(self._run(works), return_exceptions=True)
-        return outcomes[0]
-
-    async def _run(self, works: Sequence[Work]) -> list[Any]:
-        # A closed writer raises here at once; whoever waits for its work is told of it, too.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, self._commit, works)
-
-    def _commit(self, works: Sequence[Work]) -> list[Any]:
+    def _run(self, works: Sequence[Work]) -> list[Any]:
+        """Return what *works* returned; the transaction waits to be committed."""
         assert self._connection is not None, "the store has not been started"
-        with self._connection.begin():
+        with contextlib.ExitStack() as undoing:
+            transaction = self._connection.begin()
+            undoing.callback(transaction.rollback)
             results = [work(self._connection) for work in works]
+            undoing.pop_all()
+        return results
+
+    def _commit(self, results: list[Any]) -> list[Any]:
+        """Put on disk what the works did that returned *results*."""
+        assert self._connection is not None, "the store has not been started"
+        transaction = self._connection.get_transaction()
+        assert transaction is not None, "nothing was run"
+        with transaction:
+            pass
         self._shorten_log(self._connection)
         return results
 
@@ -128,18 +155,6 @@ class SqliteStore:
             raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
             raw.close()
         self._log_limit = size + LOG_BYTES_MAX if is_busy else LOG_BYTES_MAX
-
-
-def _settle(futures: Sequence[asyncio.Future[Any]], outcome: list[Any] | BaseException) -> None:
-    """Give the callers their results, or the error; who no longer waits gets neither."""
-    if isinstance(outcome, BaseException):
-        for future in futures:
-            if not future.done():
-                future.set_exception(outcome)
-        return
-    for future, result in zip(futures, outcome, strict=True):
-        if not future.done():
-            future.set_result(result)
 
 
 def _engine(path: Path, *, reading: bool) -> Engine:
@@ -162,6 +177,8 @@ def _engine(path: Path, *, reading: bool) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA journal_size_limit=67108864")
+            # What is deleted is overwritten; no cost was to be measured.
+            connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("PRAGMA cache_size=-65536")
 

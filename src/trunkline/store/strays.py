@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
+from trunkline.store.prepared import Lookup
 from trunkline.store.tables import strays
 
 # A carrier that sends nothing but nonsense must not fill the disk: about 50 MB.
@@ -26,6 +27,15 @@ class Stray:
     refs: tuple[str, ...] = ("",)
     at: datetime
     doc: Mapping[str, Any] = field(default_factory=dict)
+
+
+_REFS = Lookup(
+    select(strays.c.ref).where(
+        strays.c.carrier == bindparam("b_carrier"),
+        strays.c.ref.in_(bindparam("keys", expanding=True)),
+    ),
+    ["b_carrier"],
+)
 
 
 def insert_strays(db: Connection, batch: Iterable[Stray]) -> None:
@@ -52,6 +62,8 @@ def insert_strays(db: Connection, batch: Iterable[Stray]) -> None:
 
 def take_strays(db: Connection, carrier: str, refs: Sequence[str]) -> dict[str, list[Stray]]:
     """Return and forget the receipts that wait for one of *refs*, oldest first, by reference."""
+    if not _REFS.run(db, (carrier,), keys=refs):
+        return {}
     query = (
         select(strays)
         .where(strays.c.carrier == carrier, strays.c.ref.in_(list(refs)), strays.c.kind == RECEIPT)

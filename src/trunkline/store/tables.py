@@ -102,9 +102,9 @@ messages = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("lane", String(80), primary_key=True),
+    _sid("account_sid", key=True),
     _sid("message_sid", key=True),
-    _sid("account_sid"),
+    Column("lane", String(80), nullable=False),
     Column("flow", String(FLOW_LENGTH), nullable=False),
     Column("sender", String(ADDRESS_LENGTH), nullable=False),
     Column("recipient", String(ADDRESS_LENGTH), nullable=False),
@@ -117,6 +117,7 @@ outbox = Table(
     Column("position", String(POSITION_LENGTH), nullable=False),
     Index("outbox_due", "lane", "flow", "due_at", "position"),
     Index("outbox_by_expiry", "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 carrier_refs = Table(
@@ -129,7 +130,8 @@ carrier_refs = Table(
     Column("segment_index", Integer, nullable=False),
     Column("segment_count", Integer, nullable=False),
     Column("delivered", Integer),
-    Index("carrier_refs_by_message", "message_sid"),
+    Index("carrier_refs_by_message", "account_sid", "message_sid"),
+    sqlite_with_rowid=False,
 )
 
 # What carriers brought that matches nothing of ours: receipts for unknown references, texts to
@@ -173,15 +175,17 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Index("deliveries_due", "system_id", "due_at", "sid"),
+    Index("deliveries_by_message", "message_sid"),
 )
 
-# Webhooks that are due. due_at is null when the attempts are used up (parked).
+# Webhooks that are due; those of a message in the order of created_at.
+# due_at is null when the attempts are used up (parked).
 callbacks = Table(
     "callbacks",
     metadata,
+    _sid("account_sid", key=True),
+    _sid("message_sid", key=True),
     _sid("sid", key=True),
-    _sid("account_sid"),
-    _sid("message_sid"),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("method", String(4), nullable=False),
@@ -193,17 +197,18 @@ callbacks = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant),
     Column("created_at", Instant, nullable=False),
-    Index("callbacks_due", "due_at", "sid", "host"),  # Whole hosts are passed over.
-    Index("callbacks_by_message", "message_sid", "sid"),
+    Column("shard", Integer, nullable=False),
+    Index("callbacks_due", "due_at", "sid", "host", "shard"),  # Whole hosts are passed over.
+    sqlite_with_rowid=False,
 )
 
 callback_attempts = Table(
     "callback_attempts",
     metadata,
+    _sid("account_sid", key=True),
+    _sid("message_sid", key=True),
     _sid("sid", key=True),
     _sid("callback_sid"),
-    _sid("account_sid"),
-    _sid("message_sid"),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("method", String(4), nullable=False),
@@ -214,20 +219,20 @@ callback_attempts = Table(
     Column("error_code", Integer),
     Column("reason", Text, nullable=False),
     Column("head", Text, nullable=False),
-    Index("callback_attempts_by_message", "message_sid", "sid"),
+    sqlite_with_rowid=False,
 )
 
 # The trace of one message: hand-overs, receipts, errors.
 events = Table(
     "events",
     metadata,
+    _sid("account_sid", key=True),
+    _sid("message_sid", key=True),
     _sid("sid", key=True),
-    _sid("account_sid"),
-    _sid("message_sid"),
     Column("at", Instant, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("detail", JSON, nullable=False),
-    Index("events_by_message", "message_sid", "sid"),
+    sqlite_with_rowid=False,
 )
 
 # Media that must be fetched before their message goes on its way.
@@ -253,14 +258,17 @@ cookies = Table(
     Column("host", String(HOST_MAX), primary_key=True),
     Column("jar", JSON, nullable=False),
     Column("used_at", Instant, nullable=False),
+    Index("cookies_by_use", "used_at"),
 )
 
+# A day's use has a row for each shard of nodes: those that count in one row wait for each other.
 usage = Table(
     "usage",
     metadata,
     _sid("account_sid", key=True),
     Column("day", String(10), primary_key=True),
     Column("category", String(40), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
     Column("units", Integer, nullable=False),
     Column("price", Money, nullable=False),
@@ -318,4 +326,88 @@ handset_texts = Table(
     Index("handset_texts_due", "due_at", "sid", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
     Index("handset_texts_by_handset", "handset", "sid"),
     Index("handset_texts_by_message", "message_ref", unique=True),
+)
+
+# The processes that work on this database. seen_at is the database's time; carriers says which of
+# them cannot submit, and since when; news is what a node stirred up that others have to look at.
+nodes = Table(
+    "nodes",
+    metadata,
+    _sid("sid", key=True),
+    Column("name", String(255), nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("lease_seconds", Integer, nullable=False),
+    Column("carriers", JSON, nullable=False),
+    Column("news", JSON, nullable=False),
+)
+
+# What one node at a time has to itself. A row stays when its lease is given back: fence, which
+# tells one tenancy from the next, must never be used again. expires_at is the database's time.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("node_sid", String(SID_LENGTH), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+# One row: it counts the changes of what nodes keep in memory of `records`.
+config_version = Table(
+    "config_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+# What was erased and is to be erased once more, when everything that was under way has ended.
+# target is a message's SID, or the digest of bytes that nobody may need any more.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    _sid("account_sid"),
+    Column("due_at", Instant, nullable=False),
+    Index("erasures_due", "due_at"),
+)
+
+# How far retention came: everything of an account in front of a position is dealt with.
+# Rows without an account are the platform's own.
+retention_marks = Table(
+    "retention_marks",
+    metadata,
+    _sid("account_sid", key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("position", String(POSITION_LENGTH), nullable=False),
+)
+
+# One row: the oldest version of the schema whose program can use this one.
+compatibility = Table(
+    "compatibility",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("oldest", String(32), nullable=False),
+)
+
+# On PostgreSQL, one row of every group commit: whoever lost the answer to a COMMIT finds it here.
+commits = Table(
+    "commits",
+    metadata,
+    Column("writer", String(16), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+)
+
+# On PostgreSQL, the bytes of media in pieces, under their SHA-256: every node serves them.
+media_bytes = Table(
+    "media_bytes",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("kept_at", Instant, nullable=False),
 )

@@ -1,13 +1,18 @@
 """What each account used, by day and category."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Insert, func, select
 
+from trunkline.store.prepared import Prepared, as_millionths
 from trunkline.store.tables import usage
+from trunkline.store.upserts import upsert
+
+SHARDS_MAX = 16  # As many nodes count the use of one account without waiting for each other.
+_SHARD = os.getpid() % SHARDS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,16 @@ class Used:
     price: Decimal
 
 
+def _add() -> Insert:
+    statement = upsert(usage)
+    change = {name: usage.c[name] + statement.excluded[name] for name in _SUMS}
+    return statement.on_conflict_do_update(index_elements=list(_KEY), set_=change)
+
+
+_KEY, _SUMS = ("account_sid", "day", "category", "shard"), ("count", "units", "price")
+_ADD = Prepared(_add(), (*_KEY, *_SUMS))
+
+
 def add_usage(db: Connection, items: Iterable[Used]) -> None:
     """Add items to the totals of their day."""
     totals: dict[tuple[str, str, str], tuple[int, int, Decimal]] = {}
@@ -29,16 +44,11 @@ def add_usage(db: Connection, items: Iterable[Used]) -> None:
         key = (item.account_sid, item.day, item.category)
         count, units, price = totals.get(key, (0, 0, Decimal(0)))
         totals[key] = (count + item.count, units + item.units, price + item.price)
-    for (account_sid, day, category), (count, units, price) in totals.items():
-        row = {"account_sid": account_sid, "day": day, "category": category}
-        statement = upsert(usage).values(**row, count=count, units=units, price=price)
-        new = statement.excluded
-        change = {
-            "count": usage.c.count + new.count,
-            "units": usage.c.units + new.units,
-            "price": usage.c.price + new.price,
-        }
-        db.execute(statement.on_conflict_do_update(index_elements=list(row), set_=change))
+    rows = [
+        (*key, _SHARD, count, units, as_millionths(price))
+        for key, (count, units, price) in totals.items()
+    ]
+    _ADD.run(db, sorted(rows))
 
 
 def spent(db: Connection, account_sid: str) -> Decimal:

@@ -39,3 +39,19 @@ def load_key(path: Path) -> bytes:
             os.fsync(file.fileno())
         partial.replace(path)
     return path.read_bytes()
+
+
+def read_key(given: str) -> bytes:
+    """Return the key that a setting names: base64 of it, or the path of a file that holds it.
+
+    Raises ValueError, or OSError for a file that cannot be read.
+    """
+    try:
+        key = base64.b64decode(given.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        key = Path(given.strip()).expanduser().read_bytes()
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a key has {KEY_BYTES} bytes")
+    return key

@@ -41,7 +41,9 @@ class Failure:
 BLOCKED: Final = Failure(NO_CONNECTION, "the address is not one that webhooks may reach")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# The next two are not frozen: there is one of each for every request, and freezing them takes
+# four times as long as making them.
+@dataclass(slots=True, kw_only=True)
 class Attempt:
     """Record one try, its redirects and challenges included."""
 
@@ -54,9 +56,9 @@ class Attempt:
     head: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
-    """Record the outcome of a request; error_code is None exactly when the status is 2xx.
+    """Record the outcome of a request; error_code is None when all of a 2xx answer came.
 
     A body that was larger than its limit is cut there, and *is_cut* says so. *cookies* are
     those to send with the next request.

@@ -1,24 +1,16 @@
 """Sends webhook requests, with time limits, redirects, challenges, cookies and retries.
 
-Rules: the guard judges every address at the moment of connecting; nothing is read beyond its
-limit; a request to a remote that misbehaves in any way ends in an Answer.
+Rules: nothing is read beyond its limit; a request to a remote that misbehaves in any way ends in
+an Answer. Where a connection may lead is judged in dialling.py.
 """
 
 import asyncio
-import errno
 import secrets
-import socket
 import ssl
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
-
-import aiohttp
-from aiohttp import AddrInfoType
-from yarl import URL
 
 from trunkline.webhooks.answer import (
     ANSWER_SIZE_MAX,
@@ -31,10 +23,11 @@ from trunkline.webhooks.answer import (
     judge_status,
 )
 from trunkline.webhooks.challenge import Credentials, answer_challenges
-from trunkline.webhooks.cookies import merge_cookies, render_cookies
-from trunkline.webhooks.failures import REMOTE_ERRORS, judge_error
+from trunkline.webhooks.connection import Connection
+from trunkline.webhooks.connections import CONNECTIONS_MAX, CONNECTIONS_PER_HOST_MAX, Connections
+from trunkline.webhooks.cookies import merge_cookies, parse_set_cookies, render_cookies
+from trunkline.webhooks.dialling import Dialler
 from trunkline.webhooks.guard import Guard
-from trunkline.webhooks.overrides import Overrides
 from trunkline.webhooks.request import (
     Rendered,
     Target,
@@ -44,66 +37,27 @@ from trunkline.webhooks.request import (
     redirected,
 )
 from trunkline.webhooks.requester import NO_COOKIES
-from trunkline.webhooks.resolver import ThreadResolver
 from trunkline.webhooks.slots import Slots
+from trunkline.webhooks.wire import Reply, encode_request
 
-# A quarter of the 1,024 open files that a process commonly gets.
-CONNECTIONS_MAX: Final = 256
-# Four hosts that never answer leave most of the room to the others.
-CONNECTIONS_PER_HOST_MAX: Final = 32
 # https://www.twilio.com/docs/errors/11215 names no number; browsers stop at 20, curl at 30.
 REDIRECTS_MAX: Final = 10
-# Servers close idle connections after 2 s (gunicorn) to 5 s (Node, uvicorn); be first.
-KEEP_ALIVE_SECONDS: Final = 1.5
-# A connection that the server closed while we picked it up says nothing about the server.
-STALE_RETRIES_MAX: Final = 2
-# Status line and single header; nginx and Apache answer within 8 kB.
-HEADER_SIZE_MAX: Final = 8190
-HEADERS_MAX: Final = 128
-READ_SIZE: Final = 16 * 1024
 
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# Beyond this many seconds the HTTP client may round a time limit up; none of ours is so long.
-TIMEOUT_CEILING_SECONDS: Final = 60
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-# Failures that a connection of an earlier request meets when the server has closed it meanwhile.
-_STALE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request under way; *may_be_stale* until it opens a connection of its own."""
-
-    host: str
-    may_be_stale: bool = True
-
-
-_under_way: ContextVar[_Exchange] = ContextVar("_under_way")
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What one exchange brought."""
-
-    status: int
-    content_type: str | None
-    body: bytes
-    is_cut: bool
-    location: str | None
-    challenges: list[str]
+_TO_NOWHERE: Final = Failure(BAD_URL, "a redirect names no URL that can be followed")
+_IN_CIRCLES: Final = Failure(TOO_MANY_REDIRECTS, f"more than {REDIRECTS_MAX} redirects")
+_UNAUTHORIZED: Final = 401
 
 
 @dataclass(slots=True)
 class _Visit:
-    """How far an attempt has come; what is here survives the moment time runs out."""
+    """How far an attempt has come; *reply* is what came of its last exchange."""
 
     request: Rendered
     target: Target
-    cookies: dict[str, str]
+    cookies: Mapping[str, str]
     size_max: int
-    status: int | None = None
-    page: _Page | None = None
+    ends_at: float
+    reply: Reply = field(default_factory=Reply)
     failure: Failure | None = None
 
     @property
@@ -113,42 +67,33 @@ class _Visit:
 
 
 class WebhookClient:
-    """Send requests over one shared session; start() before the first, close() after the last."""
+    """Send requests over shared connections; start() before the first, close() after the last."""
 
     def __init__(
         self, guard: Guard, now: Callable[[], datetime], *, tls: ssl.SSLContext | None = None
     ) -> None:
         self._guard = guard
         self._now = now
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls
         self._slots = Slots(CONNECTIONS_MAX, per_host_max=CONNECTIONS_PER_HOST_MAX)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
 
     async def start(self) -> None:
-        """Open the session; it needs the running event loop."""
-        connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS_MAX,
-            ssl=self._tls,
-            resolver=ThreadResolver(),
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            socket_factory=self._open_socket,
-            timeout_ceil_threshold=TIMEOUT_CEILING_SECONDS,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept-Encoding", "Content-Type"),
-            max_line_size=HEADER_SIZE_MAX,
-            max_field_size=HEADER_SIZE_MAX,
-            max_headers=HEADERS_MAX,
-            read_bufsize=READ_SIZE,
-        )
+        """Make room for connections; they need the running event loop."""
+        # Reading the world's certificates takes as long as all the rest of a start.
+        tls = self._tls or ssl.create_default_context()
+        self._connections = Connections(Dialler(self._guard, tls))
+
+    def admit(self, guard: Guard) -> None:
+        """Let *guard* judge addresses from now on; a connection that waits has been judged."""
+        self._guard = guard
+        if self._connections is not None:
+            self._connections.dialler.guard = guard
 
     async def close(self) -> None:
-        """Close the session and its connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close all connections; what is under way ends, and so does what is sent later."""
+        if self._connections is not None:
+            await self._connections.close()
 
     async def send(
         self,
@@ -162,158 +107,132 @@ class WebhookClient:
 
         Waiting for a place among the connections to a host costs none of the request's time.
         """
-        async with self._slots.taken(origin(target.url)[1]):
-            return await self._send(_Visit(request, target, dict(cookies), size_max))
+        host = origin(target.url).host
+        await self._slots.take(host)
+        try:
+            return await self._send(request, target, cookies=cookies, size_max=size_max)
+        finally:
+            self._slots.leave(host)
 
-    async def _send(self, first: _Visit) -> Answer:
+    async def _send(
+        self, request: Rendered, target: Target, *, cookies: Mapping[str, str], size_max: int
+    ) -> Answer:
         """Try until an attempt succeeds, is not to be repeated, or the total time is used up."""
         time = asyncio.get_running_loop().time
-        overrides = first.target.overrides
-        deadline = time() + overrides.total_ms / 1000
+        overrides = target.overrides
+        ends_at = time() + overrides.total_ms / 1000
         attempts: list[Attempt] = []
-        cookies = first.cookies
         while True:
-            visit = replace(first, cookies=cookies)
-            attempts.append(await self._attempt(visit, deadline))
-            cookies = visit.cookies
-            is_repeatable = visit.failure and visit.failure.retry_class in overrides.retry_on
-            if not is_repeatable or len(attempts) > overrides.retries or time() >= deadline:
+            visit = _Visit(request, target, cookies, size_max, ends_at)
+            started_at, began = self._now(), time()
+            await self._follow(visit)
+            ended = time()
+            attempts.append(_attempt(visit, started_at, seconds=ended - began))
+            cookies, failure = visit.cookies, visit.failure
+            is_repeatable = failure is not None and failure.retry_class in overrides.retry_on
+            if not is_repeatable or len(attempts) > overrides.retries or ended >= ends_at:
                 return _answer(visit, attempts)
-
-    async def _attempt(self, visit: _Visit, deadline: float) -> Attempt:
-        time = asyncio.get_running_loop().time
-        started_at, began = self._now(), time()
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._follow(visit)
-        except REMOTE_ERRORS as error:
-            visit.failure = judge_error(error)
-        return Attempt(
-            started_at=started_at,
-            duration_ms=round((time() - began) * 1000),
-            status=visit.status,
-            error_code=visit.failure.error_code if visit.failure else None,
-            reason=visit.failure.reason if visit.failure else "",
-            url_host=origin(visit.request.url)[1],
-            head=visit.page.body[:HEAD_SIZE_MAX] if visit.page else b"",
-        )
 
     async def _follow(self, visit: _Visit) -> None:
         """Exchange until an answer is no redirect, and leave the last answer in *visit*."""
         for _ in range(REDIRECTS_MAX + 1):
-            page = await self._authenticated(visit)
-            if page.location is None:
-                visit.failure = judge_status(page.status)
+            reply = await self._exchange(visit, {})
+            if (authorization := _authorization(visit)) is not None:
+                reply = await self._exchange(visit, {"Authorization": authorization})
+            if reply.failure is not None or reply.status is None:
+                visit.failure = reply.failure
                 return
-            following = redirected(visit.request, page.status, location=page.location)
+            if reply.location is None:
+                visit.failure = judge_status(reply.status)
+                return
+            following = redirected(visit.request, reply.status, location=reply.location)
             if following is None:
-                visit.failure = Failure(BAD_URL, "a redirect names no URL that can be followed")
+                visit.failure = _TO_NOWHERE
                 return
             visit.request = following
-        visit.failure = Failure(TOO_MANY_REDIRECTS, f"more than {REDIRECTS_MAX} redirects")
+        visit.failure = _IN_CIRCLES
 
-    async def _authenticated(self, visit: _Visit) -> _Page:
-        """Exchange, and once more with the URL's user-info if that is asked for."""
-        page = await self._exchange(visit)
-        if page.status != 401 or visit.target.username is None or not visit.is_home:
-            return page
-        authorization = answer_challenges(
-            page.challenges,
-            Credentials(visit.target.username, visit.target.password),
-            method=visit.request.method,
-            uri=path_and_query(visit.request.url),
-            cnonce=secrets.token_hex(16),
+    async def _exchange(self, visit: _Visit, extra: dict[str, str]) -> Reply:
+        """Send once; again only where a connection of an earlier request turns out to be closed.
+
+        The second time goes over a new connection, so there is no third.
+        """
+        assert self._connections is not None, "the client has not been started"
+        place = origin(visit.request.url)
+        if visit.cookies and visit.is_home and (text := render_cookies(visit.cookies)):
+            extra = {"Cookie": text, **extra}
+        data = encode_request(visit.request, extra)
+        waiting = self._connections.borrow(place)
+        reply = await _ask(visit, waiting, self._connections, data=data) if waiting else None
+        if reply is None or reply.is_stale:
+            opened = await self._connections.open(
+                place,
+                connect_seconds=visit.target.overrides.connect_ms / 1000,
+                ends_at=visit.ends_at,
+            )
+            if isinstance(opened, Failure):
+                reply = Reply(failure=opened)
+            else:
+                reply = await _ask(visit, opened, self._connections, data=data)
+        visit.reply = reply
+        if reply.set_cookies and visit.is_home:
+            received = parse_set_cookies(reply.set_cookies)
+            visit.cookies = merge_cookies(visit.cookies, received, now=self._now())
+        return reply
+
+
+async def _ask(
+    visit: _Visit, connection: Connection, connections: Connections, *, data: bytes
+) -> Reply:
+    """Send *data* over a connection of *connections*, and give it back whatever happens."""
+    try:
+        return await connection.exchange(
+            data,
+            size_max=visit.size_max,
+            read_seconds=visit.target.overrides.read_ms / 1000,
+            ends_at=visit.ends_at,
         )
-        if authorization is None:
-            return page
-        return await self._exchange(visit, {"Authorization": authorization})
-
-    async def _exchange(self, visit: _Visit, extra: Mapping[str, str] = NO_HEADERS) -> _Page:
-        """Send once; again only where a connection of an earlier request turns out to be closed."""
-        stale_retries = 0
-        while True:
-            exchange = _Exchange(origin(visit.request.url)[1])
-            token = _under_way.set(exchange)
-            try:
-                return await self._fetch(visit, extra)
-            except _STALE as error:
-                is_connecting = isinstance(error, aiohttp.ClientConnectorError)
-                if is_connecting or not exchange.may_be_stale or stale_retries == STALE_RETRIES_MAX:
-                    raise
-                stale_retries += 1
-            finally:
-                _under_way.reset(token)
-
-    async def _fetch(self, visit: _Visit, extra: Mapping[str, str]) -> _Page:
-        assert self._session is not None, "the client has not been started"
-        visit.status, visit.page = None, None
-        async with self._session.request(
-            visit.request.method,
-            URL(visit.request.url, encoded=True),
-            headers={**visit.request.headers, **_cookie_header(visit), **extra},
-            data=visit.request.body or None,
-            timeout=_time_limits(visit.target.overrides),
-            allow_redirects=False,
-        ) as response:
-            visit.status = response.status
-            if visit.is_home:
-                received = response.cookies.values()
-                visit.cookies = merge_cookies(visit.cookies, received, now=self._now())
-            visit.page = await _read_page(response, visit.size_max)
-            return visit.page
-
-    def _open_socket(self, address: AddrInfoType) -> socket.socket:
-        """Open a socket for one resolved address, or refuse it; every connection passes here."""
-        family, kind, protocol, _, socket_address = address
-        exchange = _under_way.get()
-        exchange.may_be_stale = False
-        if not self._guard.permits(str(socket_address[0]), exchange.host):
-            raise PermissionError(errno.EACCES, "the guard refuses the address")
-        return socket.socket(family, kind, protocol)
+    finally:
+        connections.give_back(connection)
 
 
-async def _read_page(response: aiohttp.ClientResponse, size_max: int) -> _Page:
-    """Read at most *size_max* bytes of an answer; the body of a redirect is left unread."""
-    headers = response.headers
-    location = headers.get("Location") if response.status in REDIRECTS else None
-    body = bytearray()
-    if location is None:
-        async for piece in response.content.iter_chunked(READ_SIZE):
-            body += piece
-            if len(body) > size_max:
-                break
-    return _Page(
-        status=response.status,
-        content_type=headers.get("Content-Type"),
-        body=bytes(body[:size_max]),
-        is_cut=len(body) > size_max,
-        location=location,
-        challenges=headers.getall("WWW-Authenticate", []),
+def _authorization(visit: _Visit) -> str | None:
+    """Return what a 401 asks for, if the URL's user-info can answer it."""
+    reply, target = visit.reply, visit.target
+    if reply.status != _UNAUTHORIZED or reply.failure is not None:
+        return None
+    if target.username is None or not visit.is_home:
+        return None
+    return answer_challenges(
+        reply.challenges,
+        Credentials(target.username, target.password),
+        method=visit.request.method,
+        uri=path_and_query(visit.request.url),
+        cnonce=secrets.token_hex(16),
     )
 
 
-def _cookie_header(visit: _Visit) -> dict[str, str]:
-    text = render_cookies(visit.cookies) if visit.is_home else ""
-    return {"Cookie": text} if text else {}
-
-
-def _time_limits(overrides: Overrides) -> aiohttp.ClientTimeout:
-    """Return the limits of one exchange; the total time, retries included, is kept outside it."""
-    return aiohttp.ClientTimeout(
-        total=None,
-        connect=overrides.connect_ms / 1000,
-        sock_read=overrides.read_ms / 1000,
-        ceil_threshold=TIMEOUT_CEILING_SECONDS,
+def _attempt(visit: _Visit, started_at: datetime, *, seconds: float) -> Attempt:
+    reply, failure = visit.reply, visit.failure
+    return Attempt(
+        started_at=started_at,
+        duration_ms=round(seconds * 1000),
+        status=reply.status,
+        error_code=failure.error_code if failure else None,
+        reason=failure.reason if failure else "",
+        url_host=origin(visit.request.url).host,
+        head=reply.body[:HEAD_SIZE_MAX],
     )
 
 
 def _answer(visit: _Visit, attempts: list[Attempt]) -> Answer:
-    page = visit.page
+    reply = visit.reply
+    is_whole = reply.failure is None
     return Answer(
-        status=visit.status,
-        content_type=page.content_type if page else None,
-        body=page.body if page else b"",
-        is_cut=page.is_cut if page else False,
+        status=reply.status,
+        content_type=reply.content_type if is_whole else None,
+        body=reply.body if is_whole else b"",
+        is_cut=reply.is_cut,
         error_code=visit.failure.error_code if visit.failure else None,
         cookies=visit.cookies,
         final_url=visit.request.url,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookies import Morsel
+from http.cookies import CookieError, Morsel
 from typing import Final
 
 # Per host, what RFC 6265 §6.1 asks of browsers.
@@ -19,6 +19,31 @@ COOKIES_SIZE_MAX: Final = 4096
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Printable ASCII without the semicolon that ends a cookie.
 _VALUE = re.compile(r"[ -:<-~]*")
+_SET_COOKIE = re.compile(r"""\s*([^=;\s]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""")
+_LIFETIME = re.compile(r";\s*(max-age|expires)\s*=\s*([^;]*)", re.IGNORECASE)
+
+
+def parse_set_cookies(headers: Iterable[str]) -> list[Morsel[str]]:
+    """Return what Set-Cookie headers set, with the two attributes that say for how long.
+
+    More forgiving than http.cookies, as browsers are; what is no cookie at all is left out.
+    """
+    return [morsel for header in headers if (morsel := _parse_set_cookie(header)) is not None]
+
+
+def _parse_set_cookie(header: str) -> Morsel[str] | None:
+    pair = _SET_COOKIE.match(header)
+    if pair is None:
+        return None
+    morsel: Morsel[str] = Morsel()
+    value = pair[2].strip()
+    try:
+        morsel.set(pair[1], value, value)
+    except CookieError:
+        return None
+    for name, text in _LIFETIME.findall(header, pair.end()):
+        morsel[name.lower()] = text.strip().strip('"')
+    return morsel
 
 
 def merge_cookies(

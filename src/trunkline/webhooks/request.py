@@ -8,14 +8,20 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
-from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import quote, quote_plus, unquote, urljoin, urlsplit
 
 from trunkline.webhooks.overrides import DEFAULT_OVERRIDES, Overrides, parse_overrides
-from trunkline.webhooks.signature import sign
+from trunkline.webhooks.signature import sign, sign_form
 
 # Half of the 8 kB that common servers accept for a request line; the rest is for GET parameters.
 URL_LENGTH_MAX: Final = 4096
+# URLs that stay taken apart: those of the applications that are busy at one time, in some 10 MB.
+URLS_KEPT_MAX: Final = 1024
+HOSTS_KEPT_MAX: Final = 4096  # Host names that are known to be such; about 1 MB.
+# Names of form fields that stay encoded; there are some fifty.
+NAMES_KEPT_MAX: Final = 256
 # RFC 1035 §2.3.4.
 HOST_LENGTH_MAX: Final = 253
 
@@ -36,6 +42,9 @@ _URL = re.compile(
 # Whitespace and control characters would end a request line; browsers read a backslash as a slash.
 _NEVER = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# What a form leaves as it is; with a plus before it, that is all that phone numbers consist of.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ASCII: Final = string.ascii_letters + string.digits + string.punctuation
 
 
@@ -60,12 +69,33 @@ class Rendered:
     body: bytes = field(repr=False)
 
 
+class Origin(NamedTuple):
+    """Where a connection leads; an IPv6 address stands in brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class _Place(NamedTuple):
+    """What a request to a URL says about it; the path is without the query."""
+
+    origin: Origin
+    authority: str
+    path: str
+
+
 def is_webhook_url(text: str) -> bool:
     """Say whether *text* is an absolute http(s) URL with a host name that Twilio would accept.
 
     An underscore in the host is refused, as error 21609 does.
     """
-    if len(text) > URL_LENGTH_MAX or _NEVER.search(text):
+    return len(text) <= URL_LENGTH_MAX and _is_webhook_url(text)
+
+
+@lru_cache(URLS_KEPT_MAX)
+def _is_webhook_url(text: str) -> bool:
+    if _NEVER.search(text):
         return False
     parts = _URL.fullmatch(text)
     if parts is None or _ascii_host(parts["host"]) is None or not _is_splittable(text):
@@ -90,9 +120,15 @@ def parse_target(url: str) -> Target:
     The result's url has no fragment and no user-info. An empty path becomes "/", an empty query
     goes, and letters beyond ASCII are encoded: a receiver rebuilds the signed URL like this.
     """
-    parts = _URL.fullmatch(url) if is_webhook_url(url) else None
-    if parts is None:
+    if not is_webhook_url(url):
         raise ValueError("not a webhook URL")
+    return _target(url)
+
+
+@lru_cache(URLS_KEPT_MAX)
+def _target(url: str) -> Target:
+    parts = _URL.fullmatch(url)
+    assert parts is not None, "the URL has not been judged before"
     overrides, warnings = parse_overrides(parts["fragment"] or "")
     path, mark, query = (parts["rest"] or "/").partition("?")
     rest = quote((path or "/") + (mark + query if query else ""), safe=_ASCII)
@@ -114,14 +150,12 @@ def render_request(
 
     *token* is the same for every retry of one event, so that receivers can spot a repetition.
     """
-    form = urlencode(parameters)
     if method == "GET":
-        url = _with_query(target.url, form)
-        headers = _headers(sign(auth_token, url), token)
-        return Rendered(method, url, headers, b"")
-    signature = sign(auth_token, target.url, parameters.items())
-    headers = _headers(signature, token) | {"Content-Type": FORM_TYPE}
-    return Rendered(method, target.url, headers, form.encode("ascii"))
+        url = _with_query(target.url, _form(parameters))
+        return Rendered(method, url, _headers(sign(auth_token, url), token), b"")
+    headers = _headers(sign_form(auth_token, target.url, form=parameters), token)
+    headers["Content-Type"] = FORM_TYPE
+    return Rendered(method, target.url, headers, _form(parameters).encode("ascii"))
 
 
 def redirected(request: Rendered, status: int, *, location: str) -> Rendered | None:
@@ -143,27 +177,66 @@ def redirected(request: Rendered, status: int, *, location: str) -> Rendered | N
     return Rendered("GET", url, headers, b"")
 
 
-def origin(url: str) -> tuple[str, str, int]:
+def origin(url: str) -> Origin:
     """Return scheme, host and port of a URL that parse_target() has been through."""
-    parts = _URL.fullmatch(url)
-    assert parts is not None, "the URL has not been parsed before"
-    scheme = parts["scheme"].lower()
-    port = int(parts["port"][1:]) if parts["port"] else {"http": 80, "https": 443}[scheme]
-    return scheme, parts["host"].lower(), port
+    return _place(url.partition("?")[0]).origin
+
+
+def authority(url: str) -> str:
+    """Return what the Host header of a request to *url* says; the scheme's own port goes."""
+    return _place(url.partition("?")[0]).authority
 
 
 def is_same_place(home: str, url: str) -> bool:
     """Say whether *url* has the origin of *home*, or is its upgrade from http to https."""
     there, here = origin(url), origin(home)
+    if there == here:
+        return True
     is_upgrade = here[::2] == ("http", 80) and there[::2] == ("https", 443)
-    return there == here or (is_upgrade and there[1] == here[1])
+    return is_upgrade and there.host == here.host
 
 
 def path_and_query(url: str) -> str:
     """Return what the request line of *url* says; for URLs that parse_target() has been through."""
-    parts = _URL.fullmatch(url)
+    base, mark, query = url.partition("?")
+    return _place(base).path + mark + query
+
+
+@lru_cache(URLS_KEPT_MAX)
+def _place(base: str) -> _Place:
+    """Take apart what stands before the query: GET requests differ only behind it."""
+    parts = _URL.fullmatch(base)
     assert parts is not None, "the URL has not been parsed before"
-    return parts["rest"] or "/"
+    scheme, host = parts["scheme"].lower(), parts["host"]
+    port = int(parts["port"][1:]) if parts["port"] else _DEFAULT_PORTS[scheme]
+    # RFC 9110 §4.2.3: the scheme's own port is left out; neither is the root's dot a receiver's.
+    name = host.rstrip(".") + ("" if port == _DEFAULT_PORTS[scheme] else f":{port}")
+    return _Place(Origin(scheme, host.lower(), port), name, parts["rest"] or "/")
+
+
+def _form(parameters: Mapping[str, str]) -> str:
+    """Return the url-encoded form of *parameters*, byte for byte as urlencode() has it."""
+    return "&".join(
+        [
+            # SIDs and statuses go as they are; asking costs less than calling.
+            f"{_quoted_name(n)}={text if text.isalnum() and text.isascii() else _quoted(text)}"
+            for n, text in parameters.items()
+        ]
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return quote_plus() of *text*, at once for what callbacks usually carry."""
+    if _PLAIN.fullmatch(text):
+        return text
+    if text[0] == "+" and _PLAIN.fullmatch(text, 1):
+        return "%2B" + text[1:]
+    return quote_plus(text)
+
+
+@lru_cache(NAMES_KEPT_MAX)
+def _quoted_name(name: str) -> str:
+    return quote_plus(name)
 
 
 def _headers(signature: str, token: str) -> dict[str, str]:
@@ -185,12 +258,15 @@ def _with_query(url: str, query: str) -> str:
 
 def _is_splittable(text: str) -> bool:
     """Say whether urlsplit() takes *text* apart: brackets and odd letters in user-info upset it."""
+    if text.isascii() and "[" not in text and "]" not in text:
+        return True
     try:
         return bool(urlsplit(text).netloc)
     except ValueError:
         return False
 
 
+@lru_cache(HOSTS_KEPT_MAX)
 def _ascii_host(host: str) -> str | None:
     """Return *host* as it is looked up, or None if it is no host name or address."""
     if host.startswith("["):

@@ -1,12 +1,12 @@
 """A Trunkline that foreign SMPP stacks talk to, as clients and as carriers, and what is sent."""
 
 import contextlib
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.ports import free_port
 from tests.processes import Server, ask, running
 
 SYSTEM_ID = "simulator"
@@ -32,19 +32,10 @@ class Smsc:
 @contextlib.contextmanager
 def serving_smpp(directory: Path, **settings: object) -> Iterator[Smsc]:
     """Yield a fresh server with a quick network, which SMPP clients may bind to."""
-    (port,) = free_ports(1)
+    port = free_port()
     given = {"smpp_port": port, "smpp_simulator_password": PASSWORD, **settings}
     with running(directory, **given) as server:
         yield Smsc(server, port)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, for programs that cannot choose one themselves."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def say(server: Server, text: str, *, phone: str, to: str = OUR_NUMBER) -> None:

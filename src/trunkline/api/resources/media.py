@@ -1,6 +1,5 @@
 """Media of messages, and their bytes: https://www.twilio.com/docs/messaging/api/media-resource"""
 
-import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,12 +95,12 @@ async def download(call: Call) -> Download | None:
     media = await fetch(call)
     if media is None:
         return None
-    path = messages.media_path(call.platform, media)
-    if not await asyncio.to_thread(path.is_file):
+    content = await messages.media_content(call.platform, media)
+    if content is None:
         return None
     is_clean = _CONTENT_TYPE.fullmatch(media.content_type)
     return Download(
-        path=path,
+        content=content,
         content_type=media.content_type if is_clean else "application/octet-stream",
         filename=media.sid,
         headers=_SAFE_HEADERS,

@@ -9,10 +9,11 @@ import ssl
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
-from trunkline.carriers.port import BindPhase, BindState, Probe
+from trunkline.carriers.port import BindPhase, BindState, MaySend, Probe
 from trunkline.carriers.smpp.desk import Asked, Counts, Desk
 from trunkline.carriers.smpp.link import Link
 from trunkline.carriers.smpp.notation import Host
@@ -76,6 +77,7 @@ class Surroundings(NamedTuple):
     chance: Chance
     tap: Tap
     changed: Callable[[], None]
+    may_send: MaySend
 
 
 class Bind:
@@ -315,7 +317,8 @@ class Bind:
         self._peer = str(host)
         self._is_bound = False
         granted = self._granted = asyncio.get_running_loop().create_future()
-        link = self._link = Link(self, tap=self._around.tap, lane=self._lane)
+        may_send = partial(self._around.may_send, self._lane)
+        link = self._link = Link(self, tap=self._around.tap, lane=self._lane, may_send=may_send)
         if not await self._connect(host, link):
             return None
         try:

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from trunkline.carriers.port import (
     Answered,
     BindState,
     Handler,
+    MaySend,
     PduSeen,
     Probe,
     SegmentJournal,
+    Sharing,
     Submission,
     SubmitResult,
 )
@@ -31,6 +34,9 @@ from trunkline.runtime import Chance, Clock
 class SmppConnector:
     """The kind of carrier that is reached over SMPP."""
 
+    sharing = Sharing.LANES
+    is_called = False
+
     def __init__(self, *, clock: Clock, chance: Chance, journal: SegmentJournal) -> None:
         self._clock = clock
         self._chance = chance
@@ -46,7 +52,13 @@ class SmppConnector:
         check(settings)
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> "SmppCarrier":
         """Return a carrier with checked settings; nothing moves before `run`."""
         parsed = parse(settings)
@@ -57,6 +69,7 @@ class SmppConnector:
             chance=self._chance,
             tap=Tap(self._clock),
             changed=changed,
+            may_send=may_send,
         )
         return SmppCarrier(name, around, lanes=lanes, journal=self._journal)
 
@@ -65,7 +78,7 @@ class SmppCarrier:
     """A carrier account at work: a lane is one connection, or one for each way."""
 
     def __init__(
-        self, name: str, around: Surroundings, *, lanes: int, journal: SegmentJournal
+        self, name: str, around: Surroundings, *, lanes: Sequence[int], journal: SegmentJournal
     ) -> None:
         self._name = name
         self._around = around._replace(changed=self._on_phase)
@@ -79,21 +92,15 @@ class SmppCarrier:
             name, reader=reader, texts=texts, clock=around.clock, chance=around.chance
         )
         self._down_since: datetime | None = around.clock.now()
-        packer, tries = Packer(self._settings), Tries()
-        self._senders = [
-            Sender(
-                self._settings,
-                packer=packer,
-                tries=tries,
-                desk=self._desk,
-                clock=around.clock,
-                changed=self._changed,
-            )
-            for _ in range(lanes)
-        ]
-        self._submitting: list[Bind] = []
-        self._receiving: list[Bind] = []
-        self._add_binds()
+        self._packer, self._tries = Packer(self._settings), Tries()
+        self._senders: dict[int, Sender] = {}
+        self._submitting: dict[int, Bind] = {}
+        self._receiving: dict[int, Bind] = {}
+        self._running: dict[Bind, asyncio.Task[None]] = {}
+        self._is_running = False
+        self._news = asyncio.Event()
+        for lane in lanes:
+            self.take_lane(lane)
 
     @property
     def name(self) -> str:
@@ -101,9 +108,9 @@ class SmppCarrier:
         return self._name
 
     @property
-    def lanes(self) -> int:
-        """How many lanes there are."""
-        return len(self._senders)
+    def lanes(self) -> Sequence[int]:
+        """The numbers of the lanes that are at work here."""
+        return tuple(self._senders)
 
     @property
     def down_since(self) -> datetime | None:
@@ -114,25 +121,59 @@ class SmppCarrier:
         """Keep connected until cancelled; then unbind, within seconds."""
         await self._desk.load()
         desk = asyncio.create_task(self._desk.run(handle))
-        binds = [asyncio.create_task(bind.run()) for bind in self._all_binds()]
-        tasks = [desk, *binds]
+        self._is_running = True
+        for bind in self._all_binds():
+            self._start(bind)
         try:
-            # None of them ends by itself but by a bug, which is told below.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._watch(desk)
         finally:
             # The desk last: while connections take leave, answers are still given.
-            for bind in binds:
-                bind.cancel()
-            await asyncio.wait(binds)
+            self._is_running = False
+            ends = await asyncio.gather(
+                *(self._stop(bind) for bind in list(self._running)), return_exceptions=True
+            )
             desk.cancel()
             await asyncio.wait([desk])
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+        for bug in filter(None, ends):
+            raise bug
+        if not desk.cancelled():
+            desk.result()
+
+    def take_lane(self, lane: int) -> None:
+        """Put one more lane to work: connect it."""
+        sender = self._senders[lane] = Sender(
+            self._settings,
+            packer=self._packer,
+            tries=self._tries,
+            desk=self._desk,
+            clock=self._around.clock,
+            changed=self._changed,
+            may_send=partial(self._around.may_send, lane),
+        )
+        around, desk = self._around, self._desk
+        if self._is_transceiver:
+            both = Bind(around, "transceiver", lane=lane, sender=sender, desk=desk)
+            self._submitting[lane] = both
+        else:
+            self._submitting[lane] = Bind(around, "transmitter", lane=lane, sender=sender)
+            self._receiving[lane] = Bind(around, "receiver", lane=lane, desk=desk)
+        if self._is_running:
+            # Whoever had the lane may have left texts that are not whole.
+            desk.load_soon()
+            for bind in self._binds_of(lane):
+                self._start(bind)
+
+    async def leave_lane(self, lane: int) -> None:
+        """Unbind one lane, within seconds; what waits there is Deferred."""
+        await asyncio.gather(*(self._stop(bind) for bind in self._binds_of(lane)))
+        for lanes in (self._senders, self._submitting, self._receiving):
+            lanes.pop(lane, None)
+        self._on_phase()
 
     def room(self, lane: int) -> int:
         """Say how many segments are welcome on a lane now."""
-        return self._senders[lane].room()
+        sender = self._senders.get(lane)
+        return 0 if sender is None else sender.room()
 
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
@@ -150,7 +191,7 @@ class SmppCarrier:
 
     async def probe(self) -> Probe:
         """Send an enquire_link on a lane that is bound, or bind once more and unbind."""
-        bound = next((bind for bind in self._submitting if bind.is_bound), None)
+        bound = next((bind for bind in self._submitting.values() if bind.is_bound), None)
         if bound is not None:
             return await bound.probe()
         kind = "transceiver" if self._is_transceiver else "transmitter"
@@ -161,21 +202,41 @@ class SmppCarrier:
     def _is_transceiver(self) -> bool:
         return self._settings.bind_type is BindType.TRANSCEIVER
 
-    def _add_binds(self) -> None:
-        for lane, sender in enumerate(self._senders):
-            if self._is_transceiver:
-                both = Bind(self._around, "transceiver", lane=lane, sender=sender, desk=self._desk)
-                self._submitting.append(both)
-                continue
-            self._submitting.append(Bind(self._around, "transmitter", lane=lane, sender=sender))
-            self._receiving.append(Bind(self._around, "receiver", lane=lane, desk=self._desk))
+    def _start(self, bind: Bind) -> None:
+        self._running[bind] = asyncio.create_task(bind.run())
+        self._news.set()
+
+    async def _stop(self, bind: Bind) -> None:
+        """Unbind a connection and return when it is gone; raise what ended it before."""
+        task = self._running.pop(bind, None)
+        if task is None:
+            return
+        task.cancel()
+        self._news.set()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    async def _watch(self, desk: asyncio.Task[None]) -> None:
+        """Return when one of our parts ends by itself, which only a bug can make it do."""
+        while not desk.done() and not any(task.done() for task in self._running.values()):
+            self._news.clear()
+            news = asyncio.create_task(self._news.wait())
+            try:
+                parts = [desk, news, *self._running.values()]
+                await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+
+    def _binds_of(self, lane: int) -> list[Bind]:
+        return [binds[lane] for binds in (self._submitting, self._receiving) if lane in binds]
 
     def _all_binds(self) -> list[Bind]:
-        return [*self._submitting, *self._receiving]
+        return [*self._submitting.values(), *self._receiving.values()]
 
     def _on_phase(self) -> None:
         """Take notice that a connection has come to another phase."""
-        if any(bind.is_bound for bind in self._submitting):
+        if any(bind.is_bound for bind in self._submitting.values()):
             self._down_since = None
         elif self._down_since is None:
             self._down_since = self._around.clock.now()

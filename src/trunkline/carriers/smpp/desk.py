@@ -106,6 +106,7 @@ class Desk:
         self._queue: deque[Asked] = deque()
         self._owed = _Owed()
         self._bell = asyncio.Event()
+        self._is_to_load = False
         self._waits_for_segments = asyncio.Event()
 
     def put(self, asked: Asked) -> None:
@@ -124,9 +125,15 @@ class Desk:
             self._owe_later(list(map(_Item, happenings)))
 
     async def load(self) -> None:
-        """Take up the texts that an earlier run had begun to receive."""
+        """Take up the texts that somebody had begun to receive."""
         ready = await self._texts.load()
         self._owed.items.extend(_Item(text.incoming, ready=text) for text in ready)
+        self._waits_for_segments.set()
+
+    def load_soon(self) -> None:
+        """Take up the texts that another node had begun to receive, and receives no more."""
+        self._is_to_load = True
+        self._bell.set()
 
     async def run(self, handle: Handler) -> None:
         """Record what comes, until cancelled."""
@@ -142,6 +149,8 @@ class Desk:
             await self._round()
 
     async def _round(self) -> None:
+        if self._is_to_load:
+            self._is_to_load = isinstance(await self._outcome(self.load()), BaseException)
         items = self._owed.take()
         asked = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
         for one in asked:
@@ -209,7 +218,10 @@ class Desk:
                 await self._waits_for_segments.wait()
                 continue
             await self._clock.sleep(left + GRACE_SECONDS)
-            ready = self._texts.expire(self._clock.now())
+            ready = await self._outcome(self._texts.expire(self._clock.now()))
+            if isinstance(ready, BaseException):
+                await self._clock.sleep(RETRY_SECONDS)
+                continue
             self._owed.items.extend(_Item(text.incoming, ready=text) for text in ready)
             self._bell.set()
 

@@ -5,7 +5,7 @@ is not read either once what waits for it has grown large; every end of the conn
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from trunkline.carriers.smpp.tap import Splitter, Tap
@@ -40,7 +40,8 @@ class Owner(Protocol):
 class Link(asyncio.Protocol):
     """A connection and its session; `gone` is done when it has ended."""
 
-    def __init__(self, owner: Owner, *, tap: Tap, lane: int) -> None:
+    def __init__(self, owner: Owner, *, tap: Tap, lane: int, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
         self._loop = asyncio.get_running_loop()
         self._owner = owner
         self._tap = tap
@@ -175,6 +176,10 @@ class Link(asyncio.Protocol):
             self._set_timer()
 
     def _write(self) -> None:
+        if self._unwritten and not self._may_send():
+            # The program stood still since they were asked for; another node may have them by now.
+            self.abort()
+            return
         octets = self._session.data_to_send() if self._session else b""
         self._unwritten = 0
         if not octets or not self._transport:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from trunkline.carriers.port import (
+    NOT_OURS,
+    NOT_OURS_SECONDS,
     Answered,
     Deferred,
     Happening,
@@ -117,7 +119,9 @@ class Sender:
         desk: Desk,
         clock: Clock,
         changed: Callable[[], None],
+        may_send: Callable[[], bool],
     ) -> None:
+        self._may_send = may_send
         self._settings = settings
         self._packer = packer
         self._tries = tries
@@ -158,9 +162,7 @@ class Sender:
     def detach(self, reason: str) -> None:
         """Send no more; what was not written goes back."""
         self._link = None
-        waiting, self._queue = self._queue, deque()
-        for job in waiting:
-            job.settle(Deferred(self._settings.reconnect_seconds, reason))
+        self._put_back(Deferred(self._settings.reconnect_seconds, reason))
         self._watch_room()
 
     def room(self) -> int:
@@ -200,6 +202,9 @@ class Sender:
         while self._queue and self._link and self._pace and self._link.room:
             wait = self._pace.wait(now)
             if wait > 0:
+                break
+            if not self._may_send():
+                self._put_back(Deferred(NOT_OURS_SECONDS, NOT_OURS))
                 break
             self._pace.spend(now)
             self._send(self._queue.popleft(), link=self._link)
@@ -261,6 +266,11 @@ class Sender:
                 self._late.popitem(last=False)
         self.counts.in_doubt += 1
         job.settle(InDoubt(reason))
+
+    def _put_back(self, result: Deferred) -> None:
+        waiting, self._queue = self._queue, deque()
+        for job in waiting:
+            job.settle(result)
 
     def _jobs(self, batch: Sequence[Submission], gathered: _Batch) -> list[_Job]:
         """Return the PDUs of a batch; what this carrier cannot carry is refused here."""

@@ -12,8 +12,10 @@ from trunkline.carriers.port import (
     Handler,
     Happening,
     Incoming,
+    MaySend,
     PduSeen,
     Probe,
+    Sharing,
     Submission,
     SubmitResult,
     Taken,
@@ -44,6 +46,9 @@ class TwilioConnector:
     That is the public address of /trunkline/v1/carriers, or "" without one.
     """
 
+    sharing = Sharing.CARRIERS  # The window, the rate and the polling are those of the account.
+    is_called = True
+
     def __init__(self, *, clock: Clock, chance: Chance, callback_url: str, ledger: Ledger) -> None:
         self._clock = clock
         self._chance = chance
@@ -60,7 +65,13 @@ class TwilioConnector:
         check(settings)
 
     def open(
-        self, name: str, settings: Mapping[str, str], *, lanes: int, changed: Callable[[], None]
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        lanes: Sequence[int],
+        changed: Callable[[], None],
+        may_send: MaySend,
     ) -> "TwilioCarrier":
         """Return a carrier at work with checked settings; nothing moves before `run`."""
         return TwilioCarrier(
@@ -68,6 +79,7 @@ class TwilioConnector:
             parse(settings),
             lanes=lanes,
             changed=changed,
+            may_send=may_send,
             clock=self._clock,
             chance=self._chance,
             callback_url=self._callback_url,
@@ -83,15 +95,16 @@ class TwilioCarrier:
         name: str,
         settings: TwilioSettings,
         *,
-        lanes: int,
+        lanes: Sequence[int],
         changed: Callable[[], None],
+        may_send: MaySend,
         clock: Clock,
         chance: Chance,
         callback_url: str,
         ledger: Ledger,
     ) -> None:
         self._name = name
-        self._lanes = lanes
+        self._lanes = tuple(lanes)
         self._settings = settings
         self._changed = changed
         self._clock = clock
@@ -108,6 +121,8 @@ class TwilioCarrier:
             address=self._address,
             gate=self._gate,
             ledger=ledger,
+            # They have one lease: what holds for one lane holds for all.
+            may_send=lambda: may_send(0),
         )
         self._watch = Watch(name, self._line, settings=settings, ledger=ledger, clock=clock)
         self._handle: Handler | None = None
@@ -118,8 +133,8 @@ class TwilioCarrier:
         return self._name
 
     @property
-    def lanes(self) -> int:
-        """How many lanes there are."""
+    def lanes(self) -> Sequence[int]:
+        """The numbers of the lanes that are at work here."""
         return self._lanes
 
     @property
@@ -130,9 +145,12 @@ class TwilioCarrier:
     async def run(self, handle: Handler) -> None:
         """Ask what became of messages and knock while it is down, until cancelled.
 
-        Raises what *handle* raises; nothing is lost by that, run it again.
+        Without lanes it only listens, since another node asks. Raises what *handle* raises; nothing
+        is lost by that, run it again.
         """
         self._handle = handle
+        if not self._lanes:
+            await self._listen()
         tasks = [
             asyncio.create_task(self._watch_on(handle)),
             asyncio.create_task(self._recover()),
@@ -146,9 +164,17 @@ class TwilioCarrier:
                 task.cancel()
             await self._leave()
 
+    def take_lane(self, lane: int) -> None:
+        """Put one more lane to work."""
+        self._lanes = (*self._lanes, lane)
+
+    async def leave_lane(self, lane: int) -> None:
+        """Work on a lane no more."""
+        self._lanes = tuple(each for each in self._lanes if each != lane)
+
     def room(self, lane: int) -> int:
         """Say how many messages are welcome; the lanes share what there is."""
-        assert 0 <= lane < self._lanes
+        assert lane in self._lanes
         if self._handle is None or self._health.down_since is not None:
             return 0
         return self._gate.room()
@@ -157,7 +183,7 @@ class TwilioCarrier:
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:
         """Hand over messages side by side; those to one recipient in their order."""
-        assert 0 <= lane < self._lanes
+        assert lane in self._lanes
         places = {(s.message_sid, s.segment_index): index for index, s in enumerate(batch)}
         results: dict[int, SubmitResult] = {}
 
@@ -282,6 +308,14 @@ class TwilioCarrier:
             if self._health.down_since is None:
                 await self._watch.step(handle)
             await asyncio.sleep(self._settings.poll_seconds)
+
+    async def _listen(self) -> None:
+        """Take in what we are told, until cancelled."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._handle = None
+            await self._client.close()
 
     async def _recover(self) -> None:
         """Knock while it is down, ever less often."""

@@ -5,7 +5,7 @@ Rule: a message whose request may have arrived is looked for before it is submit
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -86,9 +86,11 @@ class Sender:
         address: Address,
         gate: Gate,
         ledger: Ledger,
+        may_send: Callable[[], bool],
     ) -> None:
         self._name = name
         self._line = line
+        self._may_send = may_send
         self._settings = settings
         self._address = address
         self._gate = gate
@@ -189,6 +191,9 @@ class Sender:
 
     async def _create(self, message: Outgoing) -> SubmitResult:
         health = self._line.health
+        # Asked last of all: what came before this may have waited long for its turn.
+        if not self._may_send():
+            return self._put_off(message)
         health.counts.submitted += 1
         outcome = await self._line.create(self._form(message))
         if isinstance(outcome, Silence):

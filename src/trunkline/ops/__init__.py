@@ -1,0 +1,1 @@
+"""How the program says how it is doing: health, metrics, logs."""

@@ -1,0 +1,106 @@
+"""Opening of the database: what must be right before anything is written, and what to do if not."""
+
+import contextlib
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DatabaseError
+
+from trunkline.store.copying import is_unfinished
+from trunkline.store.postgres import PostgresStore
+from trunkline.store.postgres_engine import parse_address, reason
+from trunkline.store.schema import is_newer, upgrade
+from trunkline.store.store import Database, SqliteStore
+
+FILE = "trunkline.db"
+SERVER_MIN = 14  # The oldest that its makers still mend, and the oldest that was tried.
+
+_ADVICE = (
+    ("password", "name the right user and password in the setting, or the password in ~/.pgpass"),
+    ("database", "create it with createdb, or name another in the setting"),
+    ("role", "create the user with createuser, or name another in the setting"),
+    ("Connection refused", "start the server, or name its host and port in the setting"),
+    ("read-write", "name the primary in the setting: this is a standby"),
+)
+_FACTS = text(
+    "SELECT current_setting('server_version_num')::int / 10000 AS version,"
+    " current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby"
+)
+
+
+def open_store(data_dir: Path, database: str | None = None) -> Database:
+    """Return the store, started, with its schema brought up to date.
+
+    Raises ValueError with one sentence that says what is wrong and what to do.
+    """
+    store = unopened_store(data_dir, database)
+    where = place_of(data_dir, database)
+    with contextlib.ExitStack() as undo:
+        undo.callback(store.engine.dispose)
+        try:
+            _prepare(store, where)
+        except DatabaseError as error:
+            raise ValueError(f"The database {where} cannot be used: {_advised(error)}.") from error
+        undo.pop_all()
+    return store
+
+
+def _prepare(store: Database, where: str) -> None:
+    if isinstance(store, PostgresStore):
+        require_fit(store.engine)
+        with store.engine.connect() as db, db.begin():
+            if is_unfinished(db):
+                raise ValueError(
+                    f"The database {where} is being moved into: let that end, or, if it was"
+                    " interrupted, call `trunkline db move` once more."
+                )
+    if is_newer(store.engine):
+        raise ValueError(
+            f"The database {where} was written by a newer version of Trunkline;"
+            " start that version, or choose another database or --data-dir."
+        )
+    upgrade(store.engine)
+    store.start()
+
+
+def unopened_store(data_dir: Path, database: str | None) -> Database:
+    """Return the store that the settings name, without looking whether it is there."""
+    if database is None:
+        return SqliteStore(data_dir / FILE)
+    try:
+        return PostgresStore(parse_address(database))
+    except ValueError as error:
+        raise ValueError(f"The setting database cannot be used: {error}.") from error
+
+
+def place_of(data_dir: Path, database: str | None) -> str:
+    """Return where the database is, for people; of a URL nothing that might be a secret."""
+    return f"in {data_dir}" if database is None else "that the setting database names"
+
+
+def require_fit(engine: Engine) -> None:
+    """Raise ValueError for a server that would not keep what it is given as it is given."""
+    with engine.connect() as db, db.begin():
+        problem = _unfitness(db)
+    if problem:
+        raise ValueError(f"The database that the setting database names cannot be used: {problem}.")
+
+
+def _unfitness(db: Connection) -> str:
+    facts = db.execute(_FACTS).one()
+    if facts.version < SERVER_MIN:
+        return f"its server is PostgreSQL {facts.version}, and {SERVER_MIN} or newer is needed"
+    if facts.encoding != "UTF8":
+        return (
+            f"its encoding is {facts.encoding}; create it anew with"
+            " createdb --encoding=UTF8 --template=template0"
+        )
+    if facts.is_standby:
+        return "it is a standby; name the primary, or several hosts of which one is the primary"
+    return ""
+
+
+def _advised(error: DatabaseError) -> str:
+    said = reason(error)
+    advice = next((advice for word, advice in _ADVICE if word in said), "")
+    return f"{said}; {advice}" if advice else said

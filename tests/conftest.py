@@ -1,0 +1,96 @@
+"""What a run of the tests is told: which database, which tests, and how they are spread."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.databases import DATABASES, KINDS, POSTGRESQL, SQLITE
+
+TESTS = Path(__file__).parent
+VARIABLE = "TRUNKLINE_TEST_DATABASE"
+# These keep nothing in a database, so that one run has shown all that they can show.
+WITHOUT_DATABASE = (
+    *("unit", "test_shape.py", "api/test_webhook_client", "compat/test_keystone.py"),
+    *("fuzz/test_fuzz_smpp.py", "fuzz/test_fuzz_twiml.py", "fuzz/test_fuzz_webhooks.py"),
+    *("conformance/test_smpp_carrier", "conformance/test_twilio_carrier.py"),
+)
+REFUSAL = "WITHOUT_DATABASE in tests/conftest.py says that this test uses none"
+# The slow ones first, so that nobody waits for a last one alone.
+ORDER = ("scenario", "interop", "cli", "compat", "conformance", "fuzz", "api")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the run choose its database."""
+    # It is gone from the environment then: what we start knows all its variables.
+    default = os.environ.pop(VARIABLE, SQLITE)
+    parser.addoption("--database", choices=KINDS, default=default, help=f"or {VARIABLE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell those who start Trunklines."""
+    DATABASES.kind = config.getoption("--database")
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers, whatever happened."""
+    DATABASES.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes `-n auto` is: tests wait about a third of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the other database; begin with what takes long."""
+    left_out = [item for item in items if not belongs(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted((item for item in items if belongs(item)), key=rank)
+    for item in items:
+        if shares(item) or not uses_database(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Hold the tests to what is said of them here."""
+    DATABASES.refusal = "" if uses_database(item) else REFUSAL
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Drop the databases that the test alone had."""
+    own = getattr(item, "funcargs", {}).get("tmp_path")
+    if own:
+        DATABASES.release(own)
+
+
+def belongs(item: pytest.Item) -> bool:
+    """Say whether a test is part of this run."""
+    if DATABASES.kind == POSTGRESQL:
+        return uses_database(item) and not item.get_closest_marker(SQLITE)
+    return not item.get_closest_marker(POSTGRESQL)
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Say whether a test keeps anything in a database."""
+    return not place(item).startswith(WITHOUT_DATABASE)
+
+
+def place(item: pytest.Item) -> str:
+    """Return where a test stands, seen from here."""
+    return item.path.relative_to(TESTS).as_posix()
+
+
+def rank(item: pytest.Item) -> int:
+    """Return when a test's turn is."""
+    folder = place(item).split("/")[0]
+    return ORDER.index(folder) if folder in ORDER else len(ORDER)
+
+
+def shares(item: pytest.Item) -> bool:
+    """Say whether a test uses what its module sets up once."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    return any(one.scope in {"module", "class"} for found in fixtures for one in found)

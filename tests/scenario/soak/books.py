@@ -1,0 +1,325 @@
+"""The books: what must hold between what was seen from outside and what the database has.
+
+Each check yields a sentence for every breach that it finds.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.scenario.soak.ledger import (
+    AGAIN,
+    ONCE,
+    PUT_OFF,
+    REFUSED,
+    SIMULATED,
+    SMPP,
+    Arrival,
+    Ledger,
+    Stored,
+)
+from tests.scenario.soak.texts import REPLY, token_of
+
+WINDOW, LANES = 8, 2
+RESPONSE_SECONDS = 2.0
+RATE = 10.0  # Segments a second of one sender, by the carrier with limits.
+BURST_SECONDS, STRETCH_SECONDS = 1.0, 5.0
+SEGMENTS_MAX = 6  # Of one text here.
+# What one connection has in hand: in the window, behind it, and answers about to be recorded.
+IN_HAND_MAX = 2 * WINDOW
+FINAL = {"delivered", "undelivered", "failed", "canceled", "received"}
+CALLED_BACK = {"sent", "delivered", "undelivered", "failed"}
+# A receipt may overtake the carrier's answer, and then nobody is told `sent`.
+ORDERS = (
+    *(["sent"], ["failed"], ["delivered"], ["undelivered"]),
+    *(["sent", "delivered"], ["sent", "undelivered"]),
+)
+RANKS = {"queued": 0, "sending": 1, "sent": 2, **dict.fromkeys(FINAL, 3)}
+IN_DOUBT = 30008
+
+Check = Callable[[Ledger, Stored], Iterator[str]]
+
+
+def accepted_messages_are_there(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A message that was answered for is there, unless it was deleted; what was deleted is not."""
+    for sid, sent in ledger.accepted.items():
+        if sid not in stored.messages and sid not in ledger.removed:
+            yield f"{sid} ({sent.way}, text {sent.token}) was accepted and is not there"
+    for sid, is_certain in ledger.removed.items():
+        if is_certain and sid in stored.messages:
+            yield f"{sid} was deleted and is there"
+    for sid, is_certain in ledger.redacted.items():
+        if is_certain and sid in stored.messages and stored.messages[sid].body:
+            yield f"{sid} was redacted and has its text"
+
+
+def nothing_is_accepted_twice(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A text is the text of one message; one whose request was not answered, of one at most."""
+    tokens = Counter(
+        token
+        for row in stored.messages.values()
+        if row.direction == "outbound-api" and (token := token_of(row.body))
+    )
+    for token, count in tokens.items():
+        if count > 1:
+            yield f"text {token} is in {count} messages"
+    known = {sent.token for sent in ledger.accepted.values()} | ledger.unanswered
+    for token in tokens.keys() - known:
+        yield f"text {token} is in a message, and its request was refused"
+
+
+def every_message_ends(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """It has a final status, or a row that moves it, or nobody ever said what became of it."""
+    for sid, row in stored.messages.items():
+        if row.status in FINAL or sid in stored.moving:
+            continue
+        if row.status != "sent":
+            yield f"{sid} is {row.status} and nothing moves it"
+        elif row.carrier == SIMULATED:
+            yield f"{sid} is sent, and simulated phones always tell"
+        elif stored.refs[sid] and not _is_open(ledger, stored, sid):
+            yield f"{sid} is sent, and all its receipts were acknowledged"
+
+
+def _is_open(ledger: Ledger, stored: Stored, sid: str) -> bool:
+    """Say whether the receipt of some segment never came."""
+    came: defaultdict[int, bool] = defaultdict(bool)
+    for index, ref, _ in stored.refs[sid]:
+        came[index] |= ref in ledger.receipts_acknowledged
+    return not all(came.values())
+
+
+def receipts_count(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A receipt that was acknowledged is noted, and messages end as their receipts say."""
+    for sid, refs in stored.refs.items():
+        for _, ref, delivered in refs:
+            if ref in ledger.receipts_acknowledged and delivered is None:
+                yield f"{sid}: the receipt of {ref} was acknowledged and is not noted"
+        row = stored.messages.get(sid)
+        if row is None or row.carrier == SIMULATED:
+            continue
+        said = {ledger.receipts.get(ref) for _, ref, _ in refs}
+        if row.status == "delivered" and "DELIVRD" not in said:
+            yield f"{sid} is delivered, and no receipt said so"
+        if row.status == "undelivered" and "UNDELIV" not in said:
+            yield f"{sid} is undelivered, and no receipt said so"
+
+
+def statuses_go_forward(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """Neither what the API shows nor what is called back ever goes back; the end stays."""
+    for sid, told in _first_told(ledger).items():
+        if told not in ORDERS:
+            yield f"{sid} was told {told}"
+    for sid, seen in ledger.polled.items():
+        row = stored.messages.get(sid)
+        life = seen + ([row.status] if row else [])
+        for before, after in pairwise(life):
+            if RANKS[after] < RANKS[before] or (before in FINAL and after != before):
+                yield f"{sid} was {before} and then {after}"
+
+
+def every_status_is_told(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """Each status that is called back arrived, signed; nothing else was told."""
+    told = _first_told(ledger)
+    for sid, sent in ledger.accepted.items():
+        row = stored.messages.get(sid)
+        due = {row.status} if row else set()
+        due |= set(ledger.polled.get(sid, ()))
+        missing = (due & CALLED_BACK) - set(told.get(sid, ()))
+        if sent.is_called_back and missing:
+            yield f"{sid}: nobody was told {sorted(missing)}, only {told.get(sid)}"
+    unsigned = Counter(each.sid for each in ledger.told if not each.is_signed)
+    for sid, count in unsigned.items():
+        yield f"{sid}: {count} callbacks had a wrong signature"
+    for name in ("callbacks", "parked"):
+        if stored.waiting[name]:
+            yield f"{stored.waiting[name]} {name} are left"
+
+
+def _first_told(ledger: Ledger) -> dict[str, list[str]]:
+    """Return the statuses that were taken of each message, in the order of their first time."""
+    found: dict[str, list[str]] = {}
+    for each in ledger.told:
+        statuses = found.setdefault(each.sid, [])
+        if each.is_taken and each.status not in statuses:
+            statuses.append(each.status)
+    return {sid: statuses for sid, statuses in found.items() if statuses}
+
+
+def use_is_counted_once(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """The use of all accounts has each message once that was sent, also of those deleted since."""
+    sent = sum(row.was_sent and row.direction != "inbound" for row in stored.messages.values())
+    sure = sum(sid not in stored.messages for sid, is_sure in ledger.removed.items() if is_sure)
+    maybe = sum(sid not in stored.messages for sid in ledger.removed) - sure
+    count = stored.used["sms-outbound"]
+    if not sent + sure <= count <= sent + sure + maybe:
+        yield f"{count} messages were counted, {sent} were sent and {sure} more deleted since"
+    inbound = sum(row.direction == "inbound" for row in stored.messages.values())
+    if stored.used["sms-inbound"] != inbound:
+        yield f"{stored.used['sms-inbound']} inbound messages were counted, {inbound} are there"
+
+
+def windows_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """No connection ever has more segments unanswered than its window."""
+    over = [each for each in ledger.arrivals if each.in_flight > WINDOW]
+    for each in over[:1]:
+        yield f"{len(over)} segments came beyond the window, one as number {each.in_flight}"
+
+
+def rates_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """In any stretch of time a sender has its rate, and a burst besides."""
+    by_sender: defaultdict[str, list[float]] = defaultdict(list)
+    for each in ledger.arrivals:
+        if each.carrier == ONCE:
+            by_sender[each.sender].append(each.at)
+    disturbed = sorted(ledger.disturbed)
+    for sender, times in by_sender.items():
+        for first, at in enumerate(times):
+            count = bisect_right(times, at + STRETCH_SECONDS) - first
+            # What a node knew of a rate goes with it; whoever follows begins with a full bucket.
+            starts = bisect_right(disturbed, at + STRETCH_SECONDS) - bisect_left(
+                disturbed, at - STRETCH_SECONDS
+            )
+            burst = RATE * BURST_SECONDS + SEGMENTS_MAX
+            if count > RATE * STRETCH_SECONDS + (1 + starts) * burst + WINDOW:
+                yield f"a sender had {count} segments in {STRETCH_SECONDS} s ({sender[-4:]})"
+                break
+
+
+@dataclass(frozen=True)
+class Connections:
+    """How many segments came on each connection of the SMSC, and which of them ended early."""
+
+    counts: Counter[int]
+    ended: dict[int, float]
+
+    def was_in_doubt(self, arrival: Arrival) -> bool:
+        """Say whether nobody can know for us what was answered to a segment."""
+        if arrival.answered_at is None or arrival.answered_at - arrival.at > RESPONSE_SECONDS / 2:
+            return True
+        behind = self.counts[arrival.connection] - arrival.place
+        return arrival.connection in self.ended and behind < IN_HAND_MAX
+
+
+def segments_are_repeated_only_in_doubt(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A segment comes again after a deferral, or where the carrier's rule allows it in doubt."""
+    connections = connections_of(ledger)
+    for first, second in repetitions(ledger.arrivals):
+        if first.verdict == PUT_OFF:
+            continue
+        if first.carrier == AGAIN and connections.was_in_doubt(first):
+            continue
+        behind = connections.counts[first.connection] - first.place
+        yield (
+            f"text {first.token} came again by {first.carrier}: {first.verdict or 'not answered'}"
+            f" on connection {first.connection} with {behind} behind it, again"
+            f" {second.at - first.at:.1f} s later on {second.connection}"
+        )
+
+
+def connections_of(ledger: Ledger) -> Connections:
+    """Return what is to be known of the SMSC's connections."""
+    return Connections(Counter(each.connection for each in ledger.arrivals), ledger.ended)
+
+
+def repetitions(arrivals: Iterable[Arrival]) -> Iterator[tuple[Arrival, Arrival]]:
+    """Yield the arrivals of one segment that follow each other."""
+    by_key: defaultdict[str, list[Arrival]] = defaultdict(list)
+    for each in arrivals:
+        by_key[each.key].append(each)
+    for mine in by_key.values():
+        yield from pairwise(mine)
+
+
+def messages_fail_for_a_reason(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A failed one was refused by the SMSC; or in doubt, where it may not be sent again."""
+    refused = {each.token for each in ledger.arrivals if each.verdict == REFUSED}
+    doubtful = []
+    for sid, row in stored.messages.items():
+        token = ledger.accepted[sid].token if sid in ledger.accepted else token_of(row.body)
+        if row.status != "failed" or token in refused:
+            continue
+        if row.carrier == ONCE and row.error_code == IN_DOUBT:
+            doubtful.append(sid)
+        else:
+            yield f"{sid} by {row.carrier} failed with {row.error_code}, and nobody refused it"
+    # Without a connection a lane has nothing in hand; each that ended cost its own at most.
+    limit = (len(ledger.ended) + len(ledger.disturbed) * LANES) * IN_HAND_MAX
+    late = sum(each.answered_at is None for each in ledger.arrivals)
+    if len(doubtful) > limit + late:
+        yield f"{len(doubtful)} messages failed in doubt, {limit + late} may have been in hand"
+
+
+def accepted_messages_leave(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """What is sent or delivered came to the SMSC."""
+    came = {each.token for each in ledger.arrivals}
+    for sid, sent in ledger.accepted.items():
+        row = stored.messages.get(sid)
+        if row and row.carrier in (AGAIN, ONCE) and row.was_sent and sent.token not in came:
+            yield f"{sid} is {row.status}, and its text never came to the SMSC"
+
+
+def inbound_texts_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """A text that was acknowledged is there, once if it was offered once; its reply as often."""
+    found: Counter[int] = Counter()
+    replies: Counter[int] = Counter()
+    for row in stored.messages.values():
+        counts = {"inbound": found, "outbound-reply": replies}.get(row.direction)
+        if counts is not None:
+            counts[token_of(row.body)] += 1
+    for token, offer in ledger.inbound.items():
+        count = found[token]
+        if offer.is_taken and not count:
+            yield f"inbound text {token} was acknowledged and is not there"
+        if count > 1 and not offer.was_repeated:
+            yield f"inbound text {token} was brought once and is there {count} times"
+        answers = replies[token + REPLY]
+        if answers != (count if offer.wants_reply else 0):
+            yield f"inbound text {token} is there {count} times, its reply {answers} times"
+
+
+def customers_get_their_receipts(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """Whoever submitted over SMPP is brought how it ended."""
+    words = {"delivered": "DELIVRD", "undelivered": "UNDELIV"}
+    for sid, sent in ledger.accepted.items():
+        row = stored.messages.get(sid)
+        if sent.way != SMPP or row is None or row.status not in FINAL:
+            continue
+        said = set(ledger.reported[sid])
+        wanted = words.get(row.status)
+        if not said or (wanted and said != {wanted}):
+            yield f"{sid} is {row.status}, and its customer was brought {sorted(said)}"
+
+
+def the_database_is_sound(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """`trunkline db check` finds nothing, and nothing waits."""
+    yield from (f"db check: {fault}" for fault in stored.faults)
+    for name in ("outbox", "media_fetches", "deliveries", "on the air"):
+        if stored.waiting[name]:
+            yield f"{stored.waiting[name]} rows are left: {name}"
+
+
+CHECKS: tuple[Check, ...] = (
+    accepted_messages_are_there,
+    nothing_is_accepted_twice,
+    every_message_ends,
+    receipts_count,
+    statuses_go_forward,
+    every_status_is_told,
+    use_is_counted_once,
+    windows_are_kept,
+    rates_are_kept,
+    segments_are_repeated_only_in_doubt,
+    messages_fail_for_a_reason,
+    accepted_messages_leave,
+    inbound_texts_are_kept,
+    customers_get_their_receipts,
+    the_database_is_sound,
+)
+
+
+def breaches(ledger: Ledger, stored: Stored) -> list[str]:
+    """Return everything that is wrong, with the check that found it."""
+    return [f"{check.__name__}: {found}" for check in CHECKS for found in check(ledger, stored)]

@@ -1,0 +1,235 @@
+"""The users: programs on the API, a customer who binds, and handsets that send texts."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from itertools import count
+from random import Random
+
+from tests.esme import Esme, text
+from tests.processes import Answer, ask
+from tests.scenario.soak.carrier import Smsc
+from tests.scenario.soak.ledger import AGAIN, API, ONCE, SIMULATED, SMPP, Ledger, Sent
+from tests.scenario.soak.receiver import PATHS
+from tests.scenario.soak.site import Node, Site
+from tests.scenario.soak.texts import written
+
+# Where the routes of the carriers begin, and the weight of each in the traffic.
+PREFIXES = {AGAIN: "+1202555", ONCE: "+1303555", SIMULATED: "+1555867"}
+WEIGHTS = {AGAIN: 6, ONCE: 3, SIMULATED: 1}
+RETRYING_SECONDS = 0.2
+PAUSE_SECONDS_MAX = 0.2
+BURST_MAX = 30
+SYSTEM_ID, PASSWORD = "customer", "soaksoak"
+OVERLOADED = 429
+SENT = {"sent", "delivered", "undelivered"}
+
+
+@dataclass(frozen=True)
+class User:
+    """An account with its credentials and its numbers."""
+
+    account_sid: str
+    auth_token: str
+    numbers: tuple[str, ...]
+
+
+@dataclass
+class Traffic:
+    """What everybody shares: the site, the ledger, the numbers of texts; and whether it goes on."""
+
+    site: Site
+    ledger: Ledger
+    origin: str
+    users: list[User]
+    is_over: threading.Event = field(default_factory=threading.Event)
+    _tokens: "count[int]" = field(default_factory=lambda: count(1))
+
+    def token(self) -> int:
+        """Return the number of a new text."""
+        return next(self._tokens)
+
+
+def recipient_of(carrier: str, chance: Random) -> str:
+    """Return a handset that a carrier's route leads to."""
+    return f"{PREFIXES[carrier]}{chance.randrange(10_000):04}"
+
+
+class Program(threading.Thread):
+    """A user's program: sends, asks what became of it, and now and then erases something."""
+
+    def __init__(self, traffic: Traffic, chance: Random) -> None:
+        super().__init__(daemon=True)
+        self.trouble: AssertionError | None = None
+        self._traffic, self._chance = traffic, chance
+        self._ledger = traffic.ledger
+        self._mine: list[tuple[str, User]] = []
+
+    def run(self) -> None:
+        """Go on until the traffic is over."""
+        try:
+            while not self._traffic.is_over.wait(PAUSE_SECONDS_MAX * self._chance.random()):
+                self._act()
+        except AssertionError as trouble:
+            self.trouble = trouble
+
+    def _act(self) -> None:
+        drawn = self._chance.random()
+        if not any(node.is_up for node in self._traffic.site.nodes):
+            return
+        if drawn < 0.55 or not self._mine:
+            self._send()
+        elif drawn < 0.6:
+            self._send_many()
+        elif drawn < 0.94:
+            self._look(*self._chance.choice(self._mine[-200:]))
+        else:
+            self._erase(*self._chance.choice(self._mine))
+
+    def _send_many(self) -> None:
+        user = self._chance.choice(self._traffic.users)
+        number = self._chance.choice(user.numbers)
+        for _ in range(self._chance.randrange(5, BURST_MAX)):
+            self._send(user, number=number)
+
+    def _send(self, user: User | None = None, *, number: str = "") -> None:
+        chance, token = self._chance, self._traffic.token()
+        user = user or chance.choice(self._traffic.users)
+        carrier = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        words = chance.choice((1, 1, 1, 1, 25, 40))
+        form = {
+            "To": recipient_of(carrier, chance),
+            "From": number or chance.choice(user.numbers),
+            "Body": written(token, words=words, is_wide=chance.random() < 0.1),
+        }
+        is_called_back = chance.random() < 0.8
+        if is_called_back:
+            form["StatusCallback"] = self._traffic.origin + chance.choice(PATHS)
+        answer = self._ask("POST", user, "/Messages.json", form=form)
+        if answer is None or answer.status >= 500:
+            self._ledger.unanswered.add(token)
+        elif answer.status == OVERLOADED:
+            self._ledger.refused["API"] += 1
+        else:
+            assert answer.status == 201, answer.body
+            sent = Sent(token, API, user.account_sid, is_called_back, carrier)
+            self._ledger.accepted[answer.json["sid"]] = sent
+            self._mine.append((answer.json["sid"], user))
+
+    def _look(self, sid: str, user: User) -> None:
+        """Note the status of a message as the API shows it."""
+        answer = self._ask("GET", user, f"/Messages/{sid}.json")
+        if answer is not None and answer.status == 200:
+            self._ledger.polled[sid].append(answer.json["status"])
+
+    def _erase(self, sid: str, user: User) -> None:
+        """Delete or redact a message; that is refused while it is on its way."""
+        # Only what is known to have been sent is deleted: it counts as use, there or not.
+        if SENT.intersection(self._ledger.polled.get(sid, ())) and self._chance.random() < 0.5:
+            answer = self._ask("DELETE", user, f"/Messages/{sid}.json")
+            into = self._ledger.removed
+        else:
+            answer = self._ask("POST", user, f"/Messages/{sid}.json", form={"Body": ""})
+            into = self._ledger.redacted
+        if answer is None or answer.status >= 500:
+            into.setdefault(sid, False)
+        elif answer.status in (200, 204):
+            into[sid] = True
+
+    def _ask(
+        self, method: str, user: User, path: str, *, form: Mapping[str, object] | None = None
+    ) -> Answer | None:
+        """Return a node's answer; None where there was none."""
+        node = self._traffic.site.any_up(self._chance)
+        if node is None:
+            self._traffic.is_over.wait(RETRYING_SECONDS)
+            return None
+        url = f"{node.base_url}/2010-04-01/Accounts/{user.account_sid}{path}"
+        try:
+            return ask(method, url, form, auth=(user.account_sid, user.auth_token))
+        except (OSError, HTTPException):
+            self._traffic.is_over.wait(RETRYING_SECONDS)
+            return None
+
+
+class Customer:
+    """A program that speaks SMPP: binds to one node after another, submits, and takes receipts."""
+
+    def __init__(self, traffic: Traffic, chance: Random, *, number: str) -> None:
+        self._traffic, self._chance, self._number = traffic, chance, number
+
+    async def work(self) -> None:
+        """Bind again whenever a bind ended."""
+        while True:
+            node = self._traffic.site.any_up(self._chance)
+            if node is not None:
+                await self._visit(node)
+            await asyncio.sleep(RETRYING_SECONDS)
+
+    async def _visit(self, node: Node) -> None:
+        try:
+            esme = await Esme.connect(node.smpp_port)
+        except OSError:
+            return
+        async with esme:
+            try:
+                if await esme.bind(SYSTEM_ID, PASSWORD) == 0:
+                    await self._stay(esme, node)
+            except (OSError, TimeoutError):
+                return  # The node went away, or stands still; another one may be there.
+
+    async def _stay(self, esme: Esme, node: Node) -> None:
+        while node.is_up and not esme.closed.done():
+            self._take(esme)
+            if self._traffic.is_over.is_set():
+                await asyncio.sleep(RETRYING_SECONDS)
+                continue
+            await self._submit(esme)
+            await asyncio.sleep(2 * RETRYING_SECONDS * self._chance.random())
+        self._take(esme)
+
+    async def _submit(self, esme: Esme) -> None:
+        token = self._traffic.token()
+        pdu = text(
+            written(token).encode(),
+            source_addr=self._number.lstrip("+"),
+            destination_addr=recipient_of(AGAIN, self._chance).lstrip("+"),
+        )
+        ledger = self._traffic.ledger
+        ledger.unanswered.add(token)
+        [(status, sid)] = await esme.submit(pdu)
+        if status == 0:
+            ledger.accepted[sid] = Sent(token, SMPP, "", False, AGAIN)
+            ledger.unanswered.discard(token)
+        else:
+            ledger.refused["SMPP"] += 1
+
+    def _take(self, esme: Esme) -> None:
+        while not esme.delivered.empty():
+            said = esme.delivered.get_nowait().short_message.decode("latin-1")
+            words = dict(word.split(":", 1) for word in said.split() if ":" in word)
+            if "stat" in words:
+                self._traffic.ledger.reported[words["id"]].append(words["stat"])
+
+
+class Handsets:
+    """People who write to our numbers; some of them want to hear no more, some want an answer."""
+
+    def __init__(self, traffic: Traffic, chance: Random, *, smsc: Smsc, number: str) -> None:
+        self._traffic, self._chance = traffic, chance
+        self._smsc, self._number = smsc, number
+
+    async def work(self) -> None:
+        """Send texts until the traffic is over."""
+        while not self._traffic.is_over.is_set():
+            carrier = self._chance.choice((AGAIN, ONCE))
+            self._smsc.text(
+                self._traffic.token(),
+                carrier,
+                phone=recipient_of(carrier, self._chance),
+                number=self._number,
+                wants_reply=self._chance.random() < 0.5,
+            )
+            await asyncio.sleep(2 * self._chance.random())
