@@ -21,7 +21,7 @@ NODE_INSTALLED := $(NODE:%=%/node_modules/.package-lock.json)
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header $(LOCK)
 
-.PHONY: help setup run dev programs test check bench docs lock clean
+.PHONY: help setup run dev programs test check soak bench docs lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ check: $(BIN)/.dev ## Format, lint, types, architecture, pure units: less than h
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_shape.py tests/unit
+
+soak: $(BIN)/.dev ## Traffic, faults and kills, then the books: make soak ARGS="--seconds 1800"
+	@$(BIN)/python -m tests.scenario.soak $(ARGS)
 
 bench: setup ## Measure; the result is JSON; for figures to be compared: make bench ARGS="--full --save"
 	@$(BIN)/python -m bench.$(BENCH) $(ARGS)

@@ -125,6 +125,8 @@ class App:
 
     def __init__(self, config: Config, *, clock: Clock, chance: Chance, port: int) -> None:
         self.config = config
+        # Before anything is open that would have to be closed again.
+        self.tls = None if config.smpp_tls_port is None else _tls_context(config)
         self.store = open_store(config.data_dir, config.database)
         self.vault = open_vault(config, self.store)
         self.clock = clock
@@ -137,7 +139,6 @@ class App:
         self.platform = self._platform(base_url)
         self.carriers = Carriers(self.platform)
         self.ownership = self._ownership(port)
-        self.tls = None if config.smpp_tls_port is None else _tls_context(config)
         self.smsc = smpp_server(self.platform, config, tls=self.tls)
         self.client = WebhookClient(
             parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, text
 
+from tests.databases import DATABASES
 from tests.harness import Trunkline
 from trunkline.carriers.port import (
     Answered,
@@ -34,9 +35,11 @@ from trunkline.carriers.port import (
 from trunkline.dispatch.lanes import handler
 from trunkline.domain.carrier import Setting
 from trunkline.flows import carriers, routes
+from trunkline.flows.receipts import CLOCKS_APART_MICROS_MAX
+from trunkline.runtime import Chance
 from trunkline.store.outbox import outbox_size
 from trunkline.store.schema import MIGRATIONS
-from trunkline.store.strays import page_strays
+from trunkline.store.strays import RECEIPT, Stray, insert_strays, page_strays
 
 Answer = Callable[[Submission], SubmitResult]
 PHONE = "+15558675310"
@@ -272,6 +275,29 @@ async def test_a_receipt_may_come_before_the_answer(world: World) -> None:
     await world.app.settle()
     assert await world.status(sid) == ("delivered", None)
     assert await world.app.store.read(lambda db: page_strays(db, limit=10)) == []
+
+
+@pytest.mark.postgresql
+async def test_a_receipt_before_the_answer_may_seem_older_than_its_message(world: World) -> None:
+    """Where the node that it came to has a clock that is a minute behind."""
+    one = await world.add("one")
+    one.gate = asyncio.Event()
+    one.answer = lambda s: Taken("1")
+    sid = str((await world.send()).json["sid"])
+    lane = next(w for w in world.app.workers if w.name == "one/0")
+    assert await lane.step()
+    stray = Stray(
+        sid=Chance(1).sid("SY", world.clock.now() - timedelta(minutes=1)),
+        carrier="one",
+        kind=RECEIPT,
+        refs=("1",),
+        at=world.clock.now(),
+        doc={"delivered": True, "error_code": None, "detail": {}},
+    )
+    await world.app.store.write(lambda db: insert_strays(db, [stray]))
+    one.gate.set()
+    await world.app.settle()
+    assert await world.status(sid) == ("delivered", None)
 
 
 async def test_a_receipt_that_matches_nothing_is_kept_and_shown(world: World) -> None:
@@ -643,8 +669,7 @@ async def test_what_waited_in_an_older_version_goes_on(tmp_path: Path) -> None:
     answer = await world.send(body="from before")
     sid = answer.json["sid"]
     await world.app.store.close()
-    engine = world.app.store.engine
-    with engine.connect() as db, db.begin():
+    with DATABASES.connected(tmp_path) as db:
         db.execute(text("DELETE FROM records WHERE kind IN ('carrier', 'route')"))
         db.execute(text("UPDATE messages SET status = 'queued'"))
         row = {"sid": sid, "account": world.account_sid}
@@ -731,6 +756,8 @@ async def test_a_receipt_that_is_older_than_its_message_stays_a_stray(world: Wor
     """The carrier counts anew: what it said of an earlier message is shown, and decides nothing."""
     one = await world.add("one")
     await world.told("one", world.receipt("1", delivered=False))
+    # Between nodes less than this says nothing: their clocks may be as far apart.
+    await world.run_for(CLOCKS_APART_MICROS_MAX / 1_000_000 + 1)
     one.answer = lambda s: Taken("1")
     sid = await world.sent()
     assert await world.status(sid) == ("sent", None)

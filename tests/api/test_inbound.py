@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,6 +12,9 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 
 from tests.harness import Script, Seen, Trunkline
+from trunkline.flows.callbacks import finish
+from trunkline.flows.conversation import LoopGuard, deliver_inbound
+from trunkline.store.callbacks import load_due_callbacks
 from trunkline.store.media import SHELVES
 
 APP = "https://app.example.com/sms"
@@ -455,3 +459,19 @@ async def test_a_deleted_text_is_still_told(trunkline: Trunkline) -> None:
     await trunkline.run_for(120)
     assert [s.form["Body"] for s in trunkline.receiver.seen] == [""]
     assert await messages(trunkline) == []
+
+
+async def test_two_nodes_that_ask_at_once_send_one_reply(trunkline: Trunkline) -> None:
+    """One that was out of touch comes back with what another has done meanwhile."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = lambda seen: (503, "", b"")
+    await speak(trunkline)
+    platform, later = trunkline.app.platform, trunkline.clock.now() + timedelta(days=1)
+    (row,) = await platform.store.read(lambda db: load_due_callbacks(db, later, limit=9))
+    trunkline.receiver.script = lambda seen: (200, "text/plain", b"here I am")
+    sender = trunkline.receiver
+    both = [await deliver_inbound(platform, sender, row, guard=LoopGuard()) for _ in range(2)]
+    for delivery in both:
+        await finish(platform, [delivery])
+    bodies = [m["body"] for m in await messages(trunkline) if m["direction"] != "inbound"]
+    assert bodies == ["here I am"]

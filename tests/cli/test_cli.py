@@ -455,7 +455,7 @@ def test_up_starts_with_the_settings(
 ) -> None:
     """Options and the group's data directory reach the server."""
     started: list[Config] = []
-    monkeypatch.setattr(app, "serve", lambda config, on_ready: started.append(config))
+    monkeypatch.setattr(app, "serve", lambda config, on_ready, reread: started.append(config))
     monkeypatch.setenv("TRUNKLINE_SEED", "3")
     result = call("up", "--port", "9000", "--clock", "manual")
     assert result.exit_code == 0, result.output
@@ -476,7 +476,7 @@ def test_up_says_why_it_cannot_start(
 ) -> None:
     """One sentence on stderr, exit status 1."""
 
-    def serve(config: Config, on_ready: Callable[[StartedFacts], None]) -> None:
+    def serve(config: Config, on_ready: object, *, reread: object) -> None:
         raise app.StartupError(f"Port {config.port} is in use.")
 
     monkeypatch.setattr(app, "serve", serve)
@@ -502,7 +502,7 @@ def test_the_first_start_shows_a_program_that_works(
     """What is printed where nobody looks holds the program, which sends a message as it stands."""
     platform.answer(f"POST {MESSAGES}", message(status="queued"), status=201)
     started = facts(is_first_start=True, base_url=platform.base_url)
-    monkeypatch.setattr(app, "serve", lambda config, on_ready: on_ready(started))
+    monkeypatch.setattr(app, "serve", lambda config, on_ready, reread: on_ready(started))
     lines = call("up").stdout.splitlines()
     first = lines.index("from twilio.rest import Client")
     program = "\n".join(lines[first : lines.index("", first + 2)])

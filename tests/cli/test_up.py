@@ -176,6 +176,7 @@ def test_a_directory_that_cannot_be_written_is_named(
 def newer_database(data_dir: Path) -> None:
     with DATABASES.connected(data_dir) as db:
         db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        db.execute(text("UPDATE compatibility SET oldest = '9999'"))
 
 
 def foreign_database(data_dir: Path) -> None:

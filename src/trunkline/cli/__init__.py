@@ -25,8 +25,8 @@ COMMANDS = {
     "retention": ("retention", "Say how long things are kept."),
     "nodes": ("nodes", "Show the nodes that share the database, and what each has."),
     "clock": ("clock", "Move the platform's manual clock forward."),
-    "doctor": ("doctor", "Find out what is wrong with this installation."),
-    "db": ("db", "Look after the database: migrate, check, backup, move."),
+    "doctor": ("doctor", "Find out what is wrong with this installation, running or stopped."),
+    "db": ("db", "Look after the database: bring it up to date, check it, save it, move it."),
     "version": ("version", "Show the version."),
 }
 # What people type as well.

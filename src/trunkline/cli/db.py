@@ -43,7 +43,7 @@ def database_options(function: F) -> F:
 @click.group()
 @options.data_dir_option
 def db() -> None:
-    """Look after the database: bring it up to date, check it, save it, move it to PostgreSQL.
+    """Look after the database: bring it up to date, check it, save it, move it.
 
     Which database is meant is read from the settings, as `trunkline up` reads them.
     """

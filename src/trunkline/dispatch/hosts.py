@@ -10,6 +10,7 @@ Row = TypeVar("Row")
 WINDOW_START = 4
 WINDOW_MAX = 24  # Below the HTTP client's own limit, so that no host queues inside it.
 WAITING_PER_PLACE = 2  # Rows of a host in memory per request it may have; the others stay on disk.
+WAITING_QUICK_MAX = 4000  # Of a host that answers as quickly as any may; some seconds' worth.
 WAITING_MAX = 10_000  # Rows in memory in all, about 20 MB; reached by a thousand dead hosts.
 
 
@@ -71,7 +72,8 @@ class Hosts(Generic[Row]):
 
     def _room(self, host: str) -> int:
         # A host that answers gets more and more; one that does not has few in memory.
-        return WAITING_PER_PLACE * self._window(host) ** 2
+        window = self._window(host)
+        return WAITING_PER_PLACE * window**2 if window < WINDOW_MAX else WAITING_QUICK_MAX
 
     def _tidy(self, host: str) -> None:
         """Forget a host with nothing waiting and nothing under way."""

@@ -72,6 +72,7 @@ class Lane:
         self._is_new = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0
+        self._window = 0  # The most the carrier ever had room for.
         self._ended: list[handover.Handed] = []
         self._recording: asyncio.Task[None] | None = None
         self._turn = ""
@@ -147,7 +148,7 @@ class Lane:
         if self._should_look(now):
             await self._look(now)
         # Asked again: what was handed over last has been put into the carrier's window meanwhile.
-        room = min(self._carrier.room(self.index), BATCH_MAX)
+        room = self._room()
         if room <= 0:
             return 0
         rows = self._schedule.take(self._elapsed(now), segments=room)
@@ -167,8 +168,18 @@ class Lane:
         return len(rows)
 
     def _has_room(self) -> bool:
-        has_room = self._carrier.room(self.index) > 0 and self._under_way < UNDER_WAY_MAX
-        return has_room and self.lease.is_valid()
+        return self._room() > 0 and self.lease.is_valid()
+
+    def _room(self) -> int:
+        """Return how many segments may be claimed now.
+
+        Of what is with the carrier, or answered and not recorded, there is no more than the carrier
+        ever had room for: so much would be in doubt after a crash.
+        """
+        room = self._carrier.room(self.index)
+        self._window = max(self._window, room)
+        left = min(self._window, UNDER_WAY_MAX) - self._under_way
+        return min(room, left, BATCH_MAX)
 
     def _elapsed(self, now: datetime) -> float:
         """Return seconds that never go back: a clock that is set back must not stop a sender."""

@@ -165,17 +165,21 @@ class Pool(Generic[Row]):
     async def _perform(self, host: str, row: Row) -> None:
         paces: list[Pace] = []
 
+        def leave(pace: Pace) -> None:
+            paces.append(pace)
+            self._under_way -= 1
+            self._hosts.done(host, pace)
+
         def answered(pace: Pace) -> None:
             if not paces:
-                paces.append(pace)
-                self._under_way -= 1
-                self._hosts.done(host, pace)
+                leave(pace)
                 self._start()
 
         try:
             await self._source.perform(row, answered)
         finally:
-            answered(Pace.SILENT)
+            if not paces:
+                leave(Pace.SILENT)
             key, _ = self._source.place(row)
             self._known.discard(key)
             self._ended_meanwhile.add(key)

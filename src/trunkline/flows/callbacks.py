@@ -186,10 +186,12 @@ def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) 
             waiting.append((delivery.row, _next(platform, delivery, now)))
         else:
             done.append(delivery)
-    finish_callbacks(db, [d.row for d in done])
+    finish_callbacks(db, [d.row for d in done if not d.replies])
+    # A node that was out of touch meanwhile brings what another has done: replies are sent once.
+    first = [d for d in done if d.replies and finish_callbacks(db, [d.row])]
     postpone_callbacks(db, waiting)
     following = following_callbacks(db, [d.row for d in done], now=now)
-    replies = [draft for d in done for draft in d.replies]
+    replies = [draft for d in first for draft in d.replies]
     rows = add_drafts(platform, db, replies)
     _keep_cookies(db, done, now)
     troubled = [d for d in deliveries if d.error_code is not None or d.warnings]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.carriers.port import DERIVED, Receipt
-from trunkline.domain.ids import position_of
+from trunkline.domain.ids import position_of, sid_micros
 from trunkline.domain.message import Fact
 from trunkline.flows import reports
 from trunkline.flows.platform import Platform
@@ -17,6 +17,10 @@ from trunkline.flows.statuses import Changes, Observation, advance, announce_cha
 from trunkline.store.messages import Event, insert_events, messages_by_sid
 from trunkline.store.outbox import CarrierRef, find_refs, refs_of, settle_refs
 from trunkline.store.strays import RECEIPT, Stray, insert_strays, known_strays, take_strays
+
+# How far the clocks of nodes may be apart, with no time server for a while. Carriers that use their
+# references again do so after days.
+CLOCKS_APART_MICROS_MAX = 300_000_000
 
 Matched = tuple[CarrierRef, Receipt]
 
@@ -47,17 +51,18 @@ def match_strays(
     """Record the receipts that came before their references were known; return what changed.
 
     One that came before its message was made is another's, and stays a stray: the carrier uses
-    references again.
+    references again. Nodes have clocks of their own, so that there it must be older by far.
     """
     if not refs:
         return Changes()
+    apart = 0 if platform.tenure.is_alone else CLOCKS_APART_MICROS_MAX
     by_ref = {ref.ref: ref for ref in refs}
     found = take_strays(db, carrier, list(by_ref))
     matched: list[Matched] = []
     older: dict[str, Stray] = {}
     for ref, group in found.items():
         for stray in group:
-            if position_of(stray.sid) > position_of(by_ref[ref].message_sid):
+            if _is_later(stray.sid, by_ref[ref].message_sid, apart=apart):
                 matched.append((by_ref[ref], _receipt(ref, stray)))
             else:
                 older[stray.sid] = stray
@@ -99,6 +104,12 @@ async def meet_refs(platform: Platform, carrier: str, names: Sequence[str]) -> N
     if refs:
         matching = platform.store.write(lambda db: match_strays(platform, db, carrier, refs=refs))
         announce_changes(platform, await matching)
+
+
+def _is_later(stray_sid: str, message_sid: str, *, apart: int) -> bool:
+    if apart:
+        return sid_micros(stray_sid) + apart > sid_micros(message_sid)
+    return position_of(stray_sid) > position_of(message_sid)
 
 
 def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | None:

@@ -232,9 +232,9 @@ def next_due_callback(
     return db.execute(query.order_by(callbacks.c.due_at).limit(1)).scalar()
 
 
-def finish_callbacks(db: Connection, rows: Iterable[CallbackRow]) -> None:
-    """Take webhooks out of the queue: they were delivered."""
-    _FINISH.run(db, [_key(row) for row in rows])
+def finish_callbacks(db: Connection, rows: Iterable[CallbackRow]) -> int:
+    """Take webhooks out of the queue: they were delivered. Return how many were still there."""
+    return _FINISH.run(db, [_key(row) for row in rows])
 
 
 def postpone_callbacks(db: Connection, rows: Iterable[tuple[CallbackRow, datetime | None]]) -> None:

@@ -28,6 +28,8 @@ def main() -> int:
         said("traffic and faults are over")
         story.calm()
         found = story.balance()
+        if found:
+            story.site.save()
     finally:
         story.close()
     print(json.dumps({**story.counts(), "seconds": given.seconds}, indent=2))

@@ -26,9 +26,11 @@ WINDOW, LANES = 8, 2
 RESPONSE_SECONDS = 2.0
 RATE = 10.0  # Segments a second of one sender, by the carrier with limits.
 BURST_SECONDS, STRETCH_SECONDS = 1.0, 5.0
-SEGMENTS_MAX = 6  # Of one text here.
-# What one connection has in hand: in the window, behind it, and answers about to be recorded.
-IN_HAND_MAX = 2 * WINDOW
+SEGMENTS_MAX = 7  # Of one text here.
+# What one connection has in hand: twice its window is sent or about to be, and the answers of the
+# batch before, and of half of the one before that, may be about to be recorded. Texts of several
+# segments go whole, and so beyond what there is room for.
+IN_HAND_MAX = 5 * WINDOW + 2 * SEGMENTS_MAX
 FINAL = {"delivered", "undelivered", "failed", "canceled", "received"}
 CALLED_BACK = {"sent", "delivered", "undelivered", "failed"}
 # A receipt may overtake the carrier's answer, and then nobody is told `sent`.
@@ -195,26 +197,30 @@ class Connections:
     counts: Counter[int]
     ended: dict[int, float]
 
+    def behind(self, arrival: Arrival) -> int:
+        """Return how many segments came behind one on its connection."""
+        return self.counts[arrival.connection] - arrival.place
+
     def was_in_doubt(self, arrival: Arrival) -> bool:
         """Say whether nobody can know for us what was answered to a segment."""
         if arrival.answered_at is None or arrival.answered_at - arrival.at > RESPONSE_SECONDS / 2:
             return True
-        behind = self.counts[arrival.connection] - arrival.place
-        return arrival.connection in self.ended and behind < IN_HAND_MAX
+        return arrival.connection in self.ended and self.behind(arrival) < IN_HAND_MAX
 
 
 def segments_are_repeated_only_in_doubt(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """A segment comes again after a deferral, or where the carrier's rule allows it in doubt."""
     connections = connections_of(ledger)
+    # A text that a handset sent again has a reply of its own, with the same words.
+    twins = {token + REPLY for token, offer in ledger.inbound.items() if offer.was_repeated}
     for first, second in repetitions(ledger.arrivals):
-        if first.verdict == PUT_OFF:
+        if first.verdict == PUT_OFF or first.token in twins:
             continue
         if first.carrier == AGAIN and connections.was_in_doubt(first):
             continue
-        behind = connections.counts[first.connection] - first.place
         yield (
             f"text {first.token} came again by {first.carrier}: {first.verdict or 'not answered'}"
-            f" on connection {first.connection} with {behind} behind it, again"
+            f" on connection {first.connection} with {connections.behind(first)} behind it, again"
             f" {second.at - first.at:.1f} s later on {second.connection}"
         )
 

@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 
 from tests.scenario.soak.ledger import PUT_OFF, REFUSED, TAKEN, Arrival, Ledger, Offer
+from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import read, token_of, written
 from tests.smsc import Peer, Script, ScriptedSmsc, receipt
 from trunkline.smpp.concatenation import Carriage, carry
@@ -67,7 +68,7 @@ class Smsc(ScriptedSmsc):
         while True:
             self._settle()
             self._tidy()
-            await asyncio.sleep(TICK_SECONDS)
+            await pause(TICK_SECONDS)
 
     def end(self) -> None:
         """Take no notice of connections that end from now on."""
@@ -183,8 +184,9 @@ class Smsc(ScriptedSmsc):
 
     def _has_room(self, peer: Peer, carrier: str) -> bool:
         is_theirs = peer.bind is not None and peer.bind.system_id == carrier
-        waiting = sum(one is peer for one, _ in self._offered)
-        return is_theirs and peer.is_bound and waiting < BROUGHT_AT_ONCE_MAX
+        if not is_theirs or not peer.is_bound or peer.session.window_free <= 0:
+            return False
+        return sum(one is peer for one, _ in self._offered) < BROUGHT_AT_ONCE_MAX
 
     def _offer(self, peer: Peer, brought: Brought) -> None:
         if brought.offer is not None:

@@ -12,7 +12,7 @@ from tests.scenario.soak.receiver import Application
 from tests.scenario.soak.site import DATABASE, LEASE_SECONDS, Node, Site
 from tests.scenario.soak.surroundings import Gate, Surroundings
 
-PAUSE_SECONDS = 2.0  # Between two faults, at most.
+PAUSE_SECONDS = 1.0  # Between two faults, at most.
 BOUNDARY_SECONDS = 2.0  # How long a boundary may be waited for; then the node is killed anyway.
 CLOCK_SECONDS = (-90, -15, -1, 1, 15, 90)
 # Where works are written down; an empty name is any of them.
@@ -90,7 +90,7 @@ class NodeFaults:
     def _kill_at_boundary(self, node: Node) -> None:
         """Let the node end in the midst of a commit, or between it and what follows."""
         work, when = self._chance.choice(WORKS), self._chance.choice(("inside", "after"))
-        node.order(do="end", work=work, when=when, commits=self._chance.randrange(6))
+        node.order(do="end", work=work, when=when, commits=self._chance.randrange(3))
         for _ in range(int(BOUNDARY_SECONDS / 0.02)):
             if node.has_ended() or self._tick.wait(0.02):
                 break

@@ -13,6 +13,7 @@ from random import Random
 from urllib.parse import parse_qsl
 
 from tests.scenario.soak.ledger import Ledger, Told
+from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import REPLY, token_of, written
 
 STEADY, FLAKY, SLOW = PATHS = "/steady", "/flaky", "/slow"
@@ -28,14 +29,24 @@ class Application:
         self.origin = ""
         self.secrets: dict[str, str] = {}
         self._ledger, self._chance = ledger, chance
+        self._server: asyncio.Server | None = None
 
     async def listen(self) -> int:
         """Begin to answer; return the port."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return int(server.sockets[0].getsockname()[1])
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Let nobody come any more."""
+        if self._server is not None:
+            self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await self._converse(reader, writer)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
@@ -47,11 +58,12 @@ class Application:
                 form = dict(parse_qsl(body.decode(), keep_blank_values=True))
                 writer.write(await self._answer(path, form, signature=signature))
                 await writer.drain()
-        writer.transport.abort()
+        finally:
+            writer.transport.abort()
 
     async def _answer(self, path: str, form: Mapping[str, str], *, signature: str) -> bytes:
         if path.startswith(SLOW):
-            await asyncio.sleep(SLOW_SECONDS * self._chance.random())
+            await pause(SLOW_SECONDS * self._chance.random())
         is_bad = self.is_broken or (path.startswith(FLAKY) and self._chance.random() < 0.3)
         status, content = (503, "") if is_bad else (200, "")
         if path.startswith(INBOUND):

@@ -15,7 +15,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
 
 from tests.ports import free_ports
-from tests.postgres import Cluster
+from tests.postgres import Cluster, programs
 from tests.processes import READY, Process, ask
 from tests.scenario.soak.ledger import Ledger
 from tests.scenario.soak.stored import Reading
@@ -204,6 +204,13 @@ class Site:
         if not done.stdout:
             return [done.stderr.decode()]
         return [json.dumps(fault) for fault in json.loads(done.stdout)["faults"]]
+
+    def save(self) -> None:
+        """Keep what a shared database has as a file beside the nodes; a file is there anyway."""
+        if self.cluster is not None:
+            command = [str(programs() / "pg_dump"), f"--dbname={self.cluster.url(DATABASE)}"]
+            with (self.directory / "dump.sql").open("wb") as out:
+                subprocess.run(command, stdout=out, timeout=CHECK_SECONDS, check=True)
 
     def stop(self) -> None:
         """Stop all nodes in order."""

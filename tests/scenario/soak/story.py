@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.scenario.soak.books import LANES, RATE, RESPONSE_SECONDS, WINDOW, breaches, repetitions
+from tests.scenario.soak.books import (
+    LANES,
+    RATE,
+    RESPONSE_SECONDS,
+    WINDOW,
+    breaches,
+    connections_of,
+    repetitions,
+)
 from tests.scenario.soak.carrier import Smsc
 from tests.scenario.soak.faults import CLOCK_SECONDS, NodeFaults, PeerFaults
-from tests.scenario.soak.ledger import AGAIN, ONCE, SIMULATED, Ledger, Stored
+from tests.scenario.soak.ledger import AGAIN, ONCE, PUT_OFF, SIMULATED, Ledger, Stored
 from tests.scenario.soak.receiver import INBOUND, Application
 from tests.scenario.soak.site import Site
 from tests.scenario.soak.surroundings import Gate, Surroundings
@@ -53,15 +61,18 @@ class Story:
         """Return the chance of one part, whatever the others draw."""
         return Random(f"{self.seed} {part}")
 
-    def begin(self) -> None:
-        """Start everything; traffic flows when this returns."""
+    def __post_init__(self) -> None:
         self.surroundings = Surroundings()
         self.smsc = Smsc(self.ledger, self.chance("smsc"))
         self.application = Application(self.ledger, self.chance("application"))
         self.site = Site(self.directory, self.surroundings, self.ledger)
+        self.gate = Gate()
+
+    def begin(self) -> None:
+        """Start everything; traffic flows when this returns."""
         call = self.surroundings.call
         call(self.smsc.__aenter__())
-        self.gate = call(Gate().open(call(self.application.listen())))
+        call(self.gate.open(call(self.application.listen())))
         self.application.origin = f"http://127.0.0.1:{self.gate.port}"
         self.site.set_up(self.nodes, is_shared=self.is_shared)
         self._connect()
@@ -100,6 +111,7 @@ class Story:
         began = said = time.monotonic()
         while time.monotonic() < began + seconds or self.ledger.faults.total() < faults:
             self.node_faults.strike()
+            self.surroundings.require_sound()
             if time.monotonic() > said + PROGRESS_SECONDS:
                 said = time.monotonic()
                 self.say(f"{said - began:.0f} s: {self._progress()}")
@@ -132,6 +144,12 @@ class Story:
         again = Counter(
             first.verdict or "not answered" for first, _ in repetitions(ledger.arrivals)
         )
+        connections = connections_of(ledger)
+        behind = [
+            connections.behind(first)
+            for first, _ in repetitions(ledger.arrivals)
+            if first.verdict != PUT_OFF and first.connection in ledger.ended
+        ]
         told = Counter((each.sid, each.status) for each in ledger.told if each.is_taken)
         return {
             "seed": self.seed,
@@ -141,6 +159,7 @@ class Story:
             "statuses": Counter(row.status for row in self.stored.messages.values()),
             "segments": len(ledger.arrivals),
             "segments again, by the first answer": again,
+            "most segments behind one that came again": max(behind, default=0),
             "callbacks": told.total(),
             "callbacks again": told.total() - len(told),
             "callbacks refused": len(ledger.told) - told.total(),
@@ -154,7 +173,15 @@ class Story:
     def close(self) -> None:
         """Leave nothing running."""
         self.site.close()
+        self.surroundings.call(self._hang_up())
         self.surroundings.close()
+
+    async def _hang_up(self) -> None:
+        self.application.close()
+        for gate in (self.gate, *self.site.gates):
+            gate.close()
+        if self.smsc.port:
+            await self.smsc.__aexit__()
 
     def _progress(self) -> str:
         ledger = self.ledger
@@ -178,6 +205,7 @@ class Story:
                 self._hurry(hurries)
                 self.say(f"still waiting: {left}")
             self.node_faults.rest(LOOK_SECONDS)
+            self.surroundings.require_sound()
 
     def _hurry(self, hurries: int) -> None:
         for node in self.site.nodes:

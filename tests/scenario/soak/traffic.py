@@ -1,6 +1,5 @@
 """The users: programs on the API, a customer who binds, and handsets that send texts."""
 
-import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from tests.scenario.soak.carrier import Smsc
 from tests.scenario.soak.ledger import AGAIN, API, ONCE, SIMULATED, SMPP, Ledger, Sent
 from tests.scenario.soak.receiver import PATHS
 from tests.scenario.soak.site import Node, Site
+from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import written
 
 # Where the routes of the carriers begin, and the weight of each in the traffic.
@@ -166,7 +166,7 @@ class Customer:
             node = self._traffic.site.any_up(self._chance)
             if node is not None:
                 await self._visit(node)
-            await asyncio.sleep(RETRYING_SECONDS)
+            await pause(RETRYING_SECONDS)
 
     async def _visit(self, node: Node) -> None:
         try:
@@ -184,10 +184,10 @@ class Customer:
         while node.is_up and not esme.closed.done():
             self._take(esme)
             if self._traffic.is_over.is_set():
-                await asyncio.sleep(RETRYING_SECONDS)
+                await pause(RETRYING_SECONDS)
                 continue
             await self._submit(esme)
-            await asyncio.sleep(2 * RETRYING_SECONDS * self._chance.random())
+            await pause(2 * RETRYING_SECONDS * self._chance.random())
         self._take(esme)
 
     async def _submit(self, esme: Esme) -> None:
@@ -232,4 +232,4 @@ class Handsets:
                 number=self._number,
                 wants_reply=self._chance.random() < 0.5,
             )
-            await asyncio.sleep(2 * self._chance.random())
+            await pause(2 * self._chance.random())

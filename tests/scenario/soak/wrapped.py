@@ -21,7 +21,7 @@ from typing import Any
 from unittest import mock
 
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
 from trunkline.cli import main
@@ -32,6 +32,7 @@ from trunkline.store.store import SqliteStore
 
 ORDER_BYTES_MAX = 4096  # An order has four short fields.
 INSIDE, AFTER = "inside", "after"
+WRITER = "store-writer"  # How the thread that commits is named.
 # What the databases say when the disk is full, and when it cannot be written to.
 REASONS = {
     "full": ("database or disk is full", psycopg.errors.DiskFull),
@@ -49,7 +50,9 @@ class Orders:
     trouble_until: float = 0.0
     end_when: str = ""
     end_work: str = ""
-    _commits: int = field(default=0)
+    _commits: int = 0
+    _due: str = ""
+    _names: list[str] = field(default_factory=list)
 
     def take(self, order: dict[str, Any]) -> None:
         """Follow an order."""
@@ -68,18 +71,19 @@ class Orders:
         """Return the time as this machine has it."""
         return datetime.now(UTC) + self.offset
 
-    def due(self, works: Sequence[Work]) -> str:
-        """Return when around this commit the process is to end, if it is."""
-        if not self.end_when or not any(self.end_work in name_of(work) for work in works):
-            return ""
-        self._commits -= 1
-        return self.end_when if self._commits < 0 else ""
+    def begin(self, works: Sequence[Work]) -> None:
+        """Take notice of the works of the commit that comes, and of whether it is the last one."""
+        self._names = sorted(name for work in works if self.end_work in (name := name_of(work)))
+        self._due = ""
+        if self.end_when and self._names:
+            self._commits -= 1
+            self._due = self.end_when if self._commits < 0 else ""
 
-    def end(self, works: Sequence[Work]) -> None:
-        """Leave a note and be gone."""
-        names = sorted({name_of(work) for work in works if self.end_work in name_of(work)})
-        os.write(self.notes, f"{self.end_when} {names[0]}\n".encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+    def reach(self, when: str) -> None:
+        """Leave a note and be gone, if it is time."""
+        if self._due == when:
+            os.write(self.notes, f"{when} {self._names[0]}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def complain(self, db: Connection) -> None:
         """Fail as a commit does for which the disk has no room."""
@@ -99,24 +103,53 @@ def name_of(work: Work) -> str:
     return name.partition(".<locals>")[0]
 
 
-def wrap(store: type[SqliteStore] | type[PostgresStore], orders: Orders) -> None:
-    """Let a store ask the orders around each commit."""
-    commit = store._commit
+def wrap_sqlite(orders: Orders) -> None:
+    """Let the orders be asked when a file's commit is about to be made, and when it was."""
+    run, commit = SqliteStore._run, SqliteStore._commit
 
-    def wrapped(self: Any, works: Sequence[Work]) -> list[Any]:
-        when = orders.due(works)
+    def noted(self: SqliteStore, works: Sequence[Work]) -> list[Any]:
+        orders.begin(works)
+        return run(self, works)
 
-        def last(db: Connection) -> None:
+    def asked(db: Connection) -> None:
+        if db.dialect.name == "sqlite" and threading.current_thread().name.startswith(WRITER):
             orders.complain(db)
-            if when == INSIDE:
-                orders.end(works)
+            orders.reach(INSIDE)
 
+    def committed(self: SqliteStore, results: list[Any]) -> list[Any]:
+        kept = commit(self, results)
+        orders.reach(AFTER)
+        return kept
+
+    event.listen(Engine, "commit", asked)
+    mock.patch.object(SqliteStore, "_run", noted).start()
+    mock.patch.object(SqliteStore, "_commit", committed).start()
+
+
+def wrap_postgres(orders: Orders) -> None:
+    """Let the orders be asked by a last work of each commit, and when it was made."""
+    commit = PostgresStore._commit
+
+    def last(db: Connection) -> None:
+        orders.complain(db)
+        orders.reach(INSIDE)
+
+    def committed(self: PostgresStore, works: Sequence[Work]) -> list[Any]:
+        orders.begin(works)
         results = commit(self, [*works, last])
-        if when == AFTER:
-            orders.end(works)
+        orders.reach(AFTER)
         return results[:-1]
 
-    mock.patch.object(store, "_commit", wrapped).start()
+    mock.patch.object(PostgresStore, "_commit", committed).start()
+
+
+def wrap_clock(orders: Orders) -> None:
+    """Let the orders say what time it is."""
+
+    def now(self: SystemClock) -> datetime:
+        return orders.now()
+
+    mock.patch.object(SystemClock, "now", now).start()
 
 
 def listen(orders: Orders, door: socket.socket) -> None:
@@ -129,9 +162,9 @@ def run() -> None:
     """Wrap the stores and the clock, and be the command."""
     notes = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     orders = Orders(notes, timedelta(seconds=float(os.environ["SOAK_CLOCK_SECONDS"])))
-    wrap(SqliteStore, orders)
-    wrap(PostgresStore, orders)
-    mock.patch.object(SystemClock, "now", side_effect=orders.now).start()
+    wrap_sqlite(orders)
+    wrap_postgres(orders)
+    wrap_clock(orders)
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     door.bind(("127.0.0.1", 0))
     os.write(notes, f"port {door.getsockname()[1]}\n".encode())
