@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -71,7 +71,7 @@ class Lane:
         self._is_closing = False
         self._is_new = True
         self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way = 0
+        self._under_way = 0  # Segments.
         self._window = 0  # The most the carrier ever had room for.
         self._ended: list[handover.Handed] = []
         self._recording: asyncio.Task[None] | None = None
@@ -161,7 +161,7 @@ class Lane:
             for row in rows:
                 if load is None or row.message_sid not in load.rows:
                     self._schedule.done(row)
-        self._under_way += len(load.rows)
+        self._under_way += _segments(load.rows.values())
         task = asyncio.create_task(self._hand_over(load))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -293,7 +293,7 @@ class Lane:
                 self._bugs.append(postponed)
                 break
             del self._ended[: len(ended)]
-            self._under_way -= len(ended)
+            self._under_way -= _segments(handed.row for handed in ended)
             for handed in ended:
                 self._rest(handed.row, postponed.get(handed.row.message_sid))
         self._recording = None
@@ -340,6 +340,10 @@ class Lane:
             row = heapq.heappop(self._resting)[2]
             self._schedule.done(row)
             self._schedule.add([row])
+
+
+def _segments(rows: Iterable[OutboxRow]) -> int:
+    return sum(max(row.segments, 1) for row in rows)
 
 
 def handler(platform: Platform, carrier: str) -> Handler:

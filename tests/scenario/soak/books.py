@@ -27,10 +27,9 @@ RESPONSE_SECONDS = 2.0
 RATE = 10.0  # Segments a second of one sender, by the carrier with limits.
 BURST_SECONDS, STRETCH_SECONDS = 1.0, 5.0
 SEGMENTS_MAX = 7  # Of one text here.
-# What one connection has in hand: twice its window is sent or about to be, and the answers of the
-# batch before, and of half of the one before that, may be about to be recorded. Texts of several
-# segments go whole, and so beyond what there is room for.
-IN_HAND_MAX = 5 * WINDOW + 2 * SEGMENTS_MAX
+# What one connection has in hand: twice its window is about to be sent, sent, or answered and about
+# to be recorded. Texts of several segments go whole, and so beyond what there is room for.
+IN_HAND_MAX = 2 * WINDOW + 2 * SEGMENTS_MAX
 FINAL = {"delivered", "undelivered", "failed", "canceled", "received"}
 CALLED_BACK = {"sent", "delivered", "undelivered", "failed"}
 # A receipt may overtake the carrier's answer, and then nobody is told `sent`.
@@ -203,7 +202,7 @@ class Connections:
 
     def was_in_doubt(self, arrival: Arrival) -> bool:
         """Say whether nobody can know for us what was answered to a segment."""
-        if arrival.answered_at is None or arrival.answered_at - arrival.at > RESPONSE_SECONDS / 2:
+        if not was_answered_soon(arrival):
             return True
         return arrival.connection in self.ended and self.behind(arrival) < IN_HAND_MAX
 
@@ -223,6 +222,12 @@ def segments_are_repeated_only_in_doubt(ledger: Ledger, stored: Stored) -> Itera
             f" on connection {first.connection} with {connections.behind(first)} behind it, again"
             f" {second.at - first.at:.1f} s later on {second.connection}"
         )
+
+
+def was_answered_soon(arrival: Arrival) -> bool:
+    """Say whether the answer to a segment was certainly in time."""
+    answered_at = arrival.answered_at
+    return answered_at is not None and answered_at - arrival.at <= RESPONSE_SECONDS / 2
 
 
 def connections_of(ledger: Ledger) -> Connections:

@@ -15,10 +15,11 @@ from tests.scenario.soak.books import (
     breaches,
     connections_of,
     repetitions,
+    was_answered_soon,
 )
 from tests.scenario.soak.carrier import Smsc
 from tests.scenario.soak.faults import CLOCK_SECONDS, NodeFaults, PeerFaults
-from tests.scenario.soak.ledger import AGAIN, ONCE, PUT_OFF, SIMULATED, Ledger, Stored
+from tests.scenario.soak.ledger import AGAIN, ONCE, SIMULATED, TAKEN, Ledger, Stored
 from tests.scenario.soak.receiver import INBOUND, Application
 from tests.scenario.soak.site import Site
 from tests.scenario.soak.surroundings import Gate, Surroundings
@@ -148,7 +149,7 @@ class Story:
         behind = [
             connections.behind(first)
             for first, _ in repetitions(ledger.arrivals)
-            if first.verdict != PUT_OFF and first.connection in ledger.ended
+            if first.verdict == TAKEN and was_answered_soon(first)
         ]
         told = Counter((each.sid, each.status) for each in ledger.told if each.is_taken)
         return {
