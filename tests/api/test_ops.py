@@ -365,6 +365,7 @@ async def test_every_answer_of_a_carrier_is_counted(trunkline: Trunkline) -> Non
         assert found["trunkline_segments_submitted_total", "acme", outcome] == count
 
 
+@pytest.mark.sqlite  # On PostgreSQL its driver's own memory comes and goes meanwhile.
 async def test_a_slow_database_is_no_reason_to_grow(trunkline: Trunkline) -> None:
     """Far more callers at once than there is room for: those that are turned away know at once,
     and nothing of them stays; the others are answered when the database is."""

@@ -64,7 +64,7 @@ async def test_every_node_serves_the_media_of_all(tmp_path: Path) -> None:
     sid = (await one.send(MediaUrl=URL)).json["sid"]
     await one.run_for(5)
     key = str(tmp_path / "one" / "secret.key")
-    two = Trunkline(tmp_path / "two", **where, secret_key=key)
+    two = Trunkline(tmp_path / "two", **where, secret_key=key, seed=8)
     listed = await two.request("GET", f"{two.base}/Messages/{sid}/Media.json")
     path = listed.json["media_list"][0]["uri"].removesuffix(".json")
     answer = await two.request("GET", path)
@@ -84,7 +84,7 @@ async def test_two_changes_of_one_thing_are_both_made(tmp_path: Path) -> None:
     where = settings(tmp_path)
     one = Trunkline(tmp_path / "one", **where)
     key = str(tmp_path / "one" / "secret.key")
-    two = Trunkline(tmp_path / "two", **where, secret_key=key)
+    two = Trunkline(tmp_path / "two", **where, secret_key=key, seed=8)
     for n in range(20):
         url = f"https://app.example.com/{n}"
         await asyncio.gather(
@@ -102,7 +102,7 @@ async def test_one_of_two_gets_what_there_is_once(tmp_path: Path) -> None:
     where = settings(tmp_path)
     one = Trunkline(tmp_path / "one", **where)
     key = str(tmp_path / "one" / "secret.key")
-    two = Trunkline(tmp_path / "two", **where, secret_key=key)
+    two = Trunkline(tmp_path / "two", **where, secret_key=key, seed=8)
     for n in range(10):
         form = {"PhoneNumber": f"+1415555013{n}"}
         path = f"{one.base}/IncomingPhoneNumbers.json"
