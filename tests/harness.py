@@ -118,7 +118,7 @@ class Trunkline:
         self.config = Config.model_validate({"data_dir": directory, **given, **settings})
         self.clock = ManualClock(NOON)
         self.receiver = Receiver(self.clock)
-        self.app = App(self.config, clock=self.clock, chance=Chance(7), port=PORT)
+        self.app = App(self.config, clock=self.clock, chance=Chance(self.config.seed), port=PORT)
         self.app.use_sender(self.receiver)
         facts = self.app.facts
         self.account_sid, self.auth_token = facts.account_sid, facts.auth_token
