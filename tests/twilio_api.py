@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 AC = "AC" + "a1" * 16
 MESSAGES = f"/2010-04-01/Accounts/{AC}/Messages.json"
-SECONDS = 5.0
+SECONDS = 10.0
 
 
 @dataclass(frozen=True)
