@@ -92,3 +92,16 @@ def test_the_host_of_a_url() -> None:
     assert host_of("http://a@b@c?x") == "c"
     assert host_of("http://[::1]:80") == "[::1]:80"
     assert host_of("javascript:alert(1)") == ""
+
+
+def test_quick_hosts_leave_room_for_others() -> None:
+    """However many rows they have, half of the memory is for hosts that are not known yet."""
+    hosts = filled(a=2, b=2, c=2, d=2)
+    for _ in range(4 * WINDOW_MAX):
+        job = hosts.take()
+        assert job
+        hosts.done(job[0], Pace.QUICK)
+        hosts.add(job[0], 0)
+    added = sum(hosts.add(name, row) for name in "abcd" for row in range(WAITING_MAX))
+    assert WAITING_MAX // 2 < added < WAITING_MAX * 3 // 4
+    assert hosts.add("new", 0)

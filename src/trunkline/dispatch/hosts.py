@@ -71,9 +71,11 @@ class Hosts(Generic[Row]):
         return self._windows.get(host, WINDOW_START)
 
     def _room(self, host: str) -> int:
-        # A host that answers gets more and more; one that does not has few in memory.
+        # A host that answers gets more and more; one that does not has few in memory. Half of the
+        # memory is no quick host's, so that a few of them leave room for all others.
         window = self._window(host)
-        return WAITING_PER_PLACE * window**2 if window < WINDOW_MAX else WAITING_QUICK_MAX
+        is_quick = window == WINDOW_MAX and self._count < WAITING_MAX // 2
+        return WAITING_QUICK_MAX if is_quick else WAITING_PER_PLACE * window**2
 
     def _tidy(self, host: str) -> None:
         """Forget a host with nothing waiting and nothing under way."""

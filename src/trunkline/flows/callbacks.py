@@ -224,7 +224,7 @@ def _forgive(db: Connection, deliveries: Sequence[Delivery], *, now: datetime) -
     if not blamed:
         return []
     # Read anew: whoever redacted a text while its webhook was under way must not get it back.
-    known = messages_by_sid(db, [(m.account_sid, m.sid) for m in blamed])
+    known = messages_by_sid(db, [(m.account_sid, m.sid) for m in blamed], to_change=True)
     forgiven = [blame(message, None, at=now) for message in known.values()]
     update_messages(db, forgiven)
     return forgiven
@@ -235,7 +235,7 @@ def _blame(
 ) -> list[Message]:
     """Record errors in the trace of their messages, and on inbound messages themselves."""
     keys = {(d.row.account_sid, d.row.message_sid) for d in deliveries}
-    messages = messages_by_sid(db, keys)
+    messages = messages_by_sid(db, keys, to_change=True)
     trace, blamed = [], []
     for delivery in deliveries:
         message = messages.get(delivery.row.message_sid)
