@@ -1,8 +1,11 @@
 """`trunkline db`: what it finds, what it saves, and that a move loses nothing, however it goes."""
 
 import asyncio
+import base64
+import importlib
 import json
 import os
+import pkgutil
 import re
 import shutil
 import sqlite3
@@ -20,12 +23,15 @@ from sqlalchemy import Connection, text
 from tests.databases import DATABASES
 from tests.harness import Seen, Trunkline
 from tests.processes import wait_until
+from trunkline import store
 from trunkline.app import StartupError, open_store, owned
 from trunkline.cli import commands
 from trunkline.domain.ids import micros, render_sid
 from trunkline.runtime import SystemClock
 from trunkline.store import copying
+from trunkline.store.consistency import KINDS
 from trunkline.store.opening import FILE
+from trunkline.store.records import Kind
 from trunkline.store.schema import known_versions
 
 PICTURE = b"picture" * 1000
@@ -141,6 +147,14 @@ async def test_what_cannot_be_is_found(filled: Path, statement: str, said: str) 
     assert re.fullmatch(r"[A-Z]{2}[0-9a-f]{32}", faults[0]["example"])
 
 
+def test_check_knows_every_kind_of_record() -> None:
+    """One that is missing in the list would be a fault of every database that has such a record."""
+    names = [module.name for module in pkgutil.iter_modules(store.__path__, f"{store.__name__}.")]
+    found = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    declared = {value.name for value in found if isinstance(value, Kind)}
+    assert declared == {kind.name for kind in KINDS}
+
+
 async def test_a_sid_of_a_time_to_come_is_found(filled: Path) -> None:
     """All that is made from now on would come before it."""
     future = render_sid("SM", micros(SystemClock().now().replace(year=2090)), bits=1)
@@ -211,6 +225,18 @@ async def test_a_backup_is_a_whole_database(tmp_path: Path) -> None:
     refused = call("backup", tmp_path / "new" / FILE, *where(tmp_path / "old"))
     assert (refused.exit_code, "is there already" in refused.output) == (1, True)
     assert set(os.listdir(tmp_path)) == {"old", "new"}
+
+
+@pytest.mark.parametrize("has_setting", [False, True])
+async def test_a_backup_says_where_the_key_is(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_setting: bool
+) -> None:
+    """Without the key no secret in it can be read."""
+    if has_setting:
+        monkeypatch.setenv("TRUNKLINE_SECRET_KEY", base64.b64encode(bytes(32)).decode())
+    said = call("backup", tmp_path / "copy", *where(filled)).output
+    assert ("the key of the setting secret_key" in said) == has_setting
+    assert (f"the key in {filled / 'secret.key'}" in said) != has_setting
 
 
 def contents(dump: Path) -> str:

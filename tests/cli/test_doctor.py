@@ -3,16 +3,20 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Connection
 
-from tests.postgres import Cluster
+from tests.postgres import ADMIN, Cluster, programs
+from tests.processes import wait_until
 from trunkline.cli import commands
 from trunkline.datadir import Credentials, write_credentials
 from trunkline.domain.account import Account
@@ -26,6 +30,7 @@ from trunkline.store.nodes import NodeRow, put_node
 from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.records import ACCOUNTS, insert_record
 from trunkline.store.schema import upgrade
+from trunkline.store.server import open_server, server_facts, standbys
 from trunkline.store.store import SqliteStore
 from trunkline.store.vault import Vault, load_key
 from trunkline.webhooks.answer import BLOCKED
@@ -388,6 +393,37 @@ def test_postgresql_is_examined_as_an_ordinary_user(patient, cluster):
     assert "1, for app.example.com" in found["parked webhooks"].found
     assert "app.example.com (6)" in found["failing webhooks"].found
     assert found["table outbox"].verdict is Verdict.OK
+
+
+def told(cluster: Cluster, ask: Callable[[Connection], Any]) -> Any:
+    """Return what a server tells an ordinary user now; a transaction sees one moment only."""
+    engine = open_server(cluster.url("postgres"))
+    with engine.connect() as db:
+        found = ask(db)
+    engine.dispose()
+    return found
+
+
+def test_connections_of_other_users_are_counted(cluster):
+    """They take from the same limit; what kind they are is hidden from ordinary users."""
+    before = told(cluster, server_facts).connections
+    assert before >= 2  # Ours, and the one that the cluster is ruled by.
+    place = {"host": str(cluster.directory), "port": cluster.port, "user": ADMIN}
+    with psycopg.connect(**place), psycopg.connect(**place):
+        assert told(cluster, server_facts).connections >= before + 2
+
+
+def test_a_standby_is_seen_by_an_ordinary_user(tmp_path):
+    """Its name alone: whether commits wait for it is hidden, and so it is not claimed."""
+    cluster = Cluster(durable=True)
+    command = [str(programs() / "pg_receivewal"), f"--host={cluster.directory}", "--no-loop"]
+    options = [f"--port={cluster.port}", f"--username={ADMIN}", f"--directory={tmp_path}"]
+    follower = subprocess.Popen([*command, *options])
+    (found,) = wait_until(lambda: told(cluster, standbys))
+    assert (found.name, found.state, found.is_synchronous) == ("pg_receivewal", "", None)
+    follower.terminate()
+    follower.wait()
+    cluster.close()
 
 
 def test_a_postgresql_that_is_away_is_wrong(patient):

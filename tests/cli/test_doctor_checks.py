@@ -34,6 +34,7 @@ SERVER = ServerFacts(
     synchronous_commit="on",
     syncs=True,
     writes_full_pages=True,
+    waits_for_standby=False,
     connections_max=97,
     connections=12,
     is_standby=False,
@@ -83,7 +84,19 @@ STANDBY = Standby(
 )
 def test_standbys_are_judged_by_how_far_behind_they_are(standbys, verdict):
     """One that is far behind, or none that a commit waits for, would lose what was promised."""
-    assert database.replication(standbys).verdict is verdict
+    assert database.replication(standbys, is_waited_for=True).verdict is verdict
+
+
+HIDDEN = Standby(name="b", state="", is_synchronous=None, behind_bytes=None, behind_seconds=None)
+
+
+@pytest.mark.parametrize(("is_waited_for", "verdict"), [(True, OK), (False, WARNING)])
+def test_a_hidden_standby_is_judged_by_what_commits_wait_for(is_waited_for, verdict):
+    """An ordinary user sees its name and no more; that it is asynchronous is not claimed."""
+    found = database.replication([HIDDEN], is_waited_for=is_waited_for)
+    assert found.verdict is verdict
+    assert "b (hidden)" in found.found
+    assert "asynchronous" not in found.found
 
 
 def test_a_queue_full_of_dead_rows_is_a_warning():

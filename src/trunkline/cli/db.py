@@ -96,8 +96,7 @@ def backup(*, file: Path, database: str | None) -> None:
         click.echo(shlex.join(storage.dump_command(config.database, file)), err=True)
     with _plainly():
         storage.save(config, file)
-    others = "secret.key" if config.database else "secret.key and the directory media"
-    click.echo(f"{file} is written. Keep {others} of {config.data_dir} with it.")
+    click.echo(f"{file} is written. It needs {_beside(config)}: keep that, too.")
 
 
 @db.command()
@@ -114,9 +113,22 @@ def move(*, database: str | None) -> None:
         click.echo(f"{name}: {count:,} rows, the same on both sides")
     click.echo(f"media: {moved.media:,}")
     click.echo(
-        f"Everything is moved. Start with the setting database from now on; the key in"
-        f" {config.data_dir / 'secret.key'} is needed by every node."
+        f"Everything is moved. Start with the setting database from now on; {_key(config)} is"
+        " needed by every node."
     )
+
+
+def _beside(config: Config) -> str:
+    """Say what a backup is worth little without."""
+    if config.database is not None:
+        return _key(config)
+    return f"{_key(config)} and the directory {config.data_dir / 'media'}"
+
+
+def _key(config: Config) -> str:
+    if config.secret_key is not None:
+        return "the key of the setting secret_key"
+    return f"the key in {config.data_dir / 'secret.key'}"
 
 
 def _config(database: str | None) -> Config:

@@ -27,6 +27,7 @@ from trunkline.store.records import (
     SMPP_CREDENTIALS,
     Kind,
 )
+from trunkline.store.retention import RETENTIONS
 from trunkline.store.tables import (
     carrier_refs,
     events,
@@ -42,7 +43,7 @@ ROWS_AT_ONCE = 5_000
 AHEAD_MAX = timedelta(days=1)
 
 KINDS: tuple[Kind[Any], ...] = (
-    *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, ROUTES, SMPP_CREDENTIALS),
+    *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, RETENTIONS, ROUTES, SMPP_CREDENTIALS),
 )
 # Of these states a message is moved on by a row that waits for its turn.
 _WAITING = (Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RECEIVING)

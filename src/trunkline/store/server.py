@@ -17,6 +17,8 @@ ROUND_TRIPS = 21  # An odd number has a median that was measured.
 STATEMENT_SECONDS_MAX = 20  # Reading a queue of a million rows takes one of them.
 _READ = f"BEGIN READ ONLY; SET LOCAL statement_timeout = {STATEMENT_SECONDS_MAX * 1000};"
 
+# Of other users' sessions their kind is hidden, and since when they are in a transaction, unless
+# ours is a member of pg_monitor.
 _FACTS = text(
     """
     SELECT current_setting('server_version') AS version,
@@ -26,8 +28,9 @@ _FACTS = text(
            current_setting('full_page_writes') = 'on' AS writes_full_pages,
            current_setting('max_connections')::int
                - current_setting('superuser_reserved_connections')::int AS connections_max,
-           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
-               AS connections,
+           current_setting('synchronous_standby_names') <> '' AS waits_for_standby,
+           (SELECT count(*) FROM pg_stat_activity
+             WHERE usename IS NOT NULL AND datname IS NOT NULL) AS connections,
            pg_is_in_recovery() AS is_standby,
            (SELECT pg_encoding_to_char(encoding) FROM pg_database
              WHERE datname = current_database()) AS encoding,
@@ -37,12 +40,12 @@ _FACTS = text(
                AS oldest_transaction_seconds
     """
 )
-# Lag is hidden from users who are no members of pg_monitor; the standby itself is not.
+# All but its name is hidden in the same way.
 _STANDBYS = text(
     """
     SELECT coalesce(application_name, '') AS name,
            coalesce(state, '') AS state,
-           coalesce(sync_state IN ('sync', 'quorum'), false) AS is_synchronous,
+           sync_state IN ('sync', 'quorum') AS is_synchronous,
            pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::int8 AS behind_bytes,
            extract(epoch FROM replay_lag)::float8 AS behind_seconds
       FROM pg_stat_replication
@@ -67,6 +70,7 @@ class ServerFacts:
     synchronous_commit: str
     syncs: bool
     writes_full_pages: bool
+    waits_for_standby: bool
     connections_max: int
     connections: int
     is_standby: bool
@@ -81,7 +85,7 @@ class Standby:
 
     name: str
     state: str
-    is_synchronous: bool
+    is_synchronous: bool | None
     behind_bytes: int | None
     behind_seconds: float | None
 

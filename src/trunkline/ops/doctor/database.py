@@ -125,7 +125,7 @@ def postgres(db: Connection) -> Iterator[Finding]:
     yield connections(facts)
     yield transactions(facts)
     if not facts.is_standby:
-        yield replication(standbys(db))
+        yield replication(standbys(db), is_waited_for=facts.waits_for_standby)
     for rows in dead_rows(db):
         yield sweeping(rows)
 
@@ -194,11 +194,11 @@ def transactions(facts: ServerFacts) -> Finding:
             f"one has been open for {age / 60:,.0f} minutes; dead rows stay until it ends",
             advice="Find it in pg_stat_activity by xact_start, and end it.",
         )
-    return fine("transactions", "none is old")
+    return fine("transactions", "none is old that our user may see")
 
 
-def replication(found: list[Standby]) -> Finding:
-    """Judge how far behind the standbys are."""
+def replication(found: list[Standby], *, is_waited_for: bool) -> Finding:
+    """Judge how far behind the standbys are, and whether commits wait for one of them."""
     if not found:
         return fine("replication", "no standby, or none that our user may see")
     behind = [
@@ -215,6 +215,12 @@ def replication(found: list[Standby]) -> Finding:
             advice="After a failover to it now, what it lacks would be lost: look at its disk and"
             " its network.",
         )
+    if is_waited_for and all(each.is_synchronous is None for each in found):
+        return fine(
+            "replication",
+            f"{shown}; commits wait for what synchronous_standby_names says, and how far it is our"
+            " user may not see: GRANT pg_monitor",
+        )
     if not any(each.is_synchronous for each in found):
         return doubtful(
             "replication",
@@ -225,9 +231,12 @@ def replication(found: list[Standby]) -> Finding:
 
 
 def _standby(each: Standby) -> str:
+    name = each.name or "a standby"
+    if each.is_synchronous is None:
+        return f"{name} (hidden)"
     how = "synchronous" if each.is_synchronous else "asynchronous"
     lag = "" if each.behind_bytes is None else f", {each.behind_bytes / 1e6:,.1f} MB behind"
-    return f"{each.name or 'a standby'} ({each.state or 'hidden'}, {how}{lag})"
+    return f"{name} ({each.state}, {how}{lag})"
 
 
 def sweeping(rows: DeadRows) -> Finding:
