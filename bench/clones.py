@@ -122,7 +122,7 @@ def _older(sid: str | None, by_micros: int) -> str | None:
         return sid
     prefix = sid[: len(sid) - _POSITION_LENGTH]
     at = sid_micros("XX" + sid[len(prefix) :]) - by_micros
-    return render_sid(prefix, at, bits=int(sid[-18:], 16))
+    return render_sid(prefix, at, digits=sid[-18:])
 
 
 def _other_handset(number: str, copy: int) -> str:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Generic, Protocol, TypeVar
-from uuid import UUID
 
 from trunkline.domain.ids import RANDOM_BITS, micros, render_sid
 
 BATCH_MAX = 500  # Measured: beyond a few hundred rows a longer group commit gains little.
-SID_BYTES = RANDOM_BITS // 8
-POOL_BYTES = 500 * SID_BYTES  # The system is asked for randomness once in 500 SIDs, not for each.
+SID_DIGITS = RANDOM_BITS // 4
+UUID_DIGITS = 30  # Two of the 32 say what kind of UUID it is.
+POOL_BYTES = 4500  # The system is asked for randomness once in 500 SIDs, not for each.
 INBOX_MAX = 5000  # Ten batches, about 5 MB; a worker that is so far behind reads from the disk.
 FEED_BACKLOG_MAX = 500  # A browser that falls this far behind reloads instead.
 
@@ -89,30 +89,33 @@ class Chance:
         self.seed = seed
         self._random: Random = secrets.SystemRandom() if seed is None else Random(seed)  # noqa: S311 - a seed asks for what can be foreseen
         self._last_micros = 0
-        self._pool = bytearray()
+        self._pool, self._taken = "", 0
         self._lock = threading.Lock()  # The store's writer makes SIDs too.
 
     def sid(self, prefix: str, at: datetime) -> str:
         """Return a new SID; SIDs of one process never go backwards, even if its clock does."""
         with self._lock:
             self._last_micros = max(micros(at), self._last_micros + 1)
-            return render_sid(prefix, self._last_micros, bits=self._bits(SID_BYTES))
+            return render_sid(prefix, self._last_micros, digits=self._digits(SID_DIGITS))
 
-    def _bits(self, size: int) -> int:
-        if len(self._pool) < size:
-            self._pool = bytearray(self._random.randbytes(POOL_BYTES))
-        taken = self._pool[-size:]
-        del self._pool[-size:]
-        return int.from_bytes(taken, "big")
+    def _digits(self, count: int) -> str:
+        """Return random hexadecimal digits."""
+        begin, end = self._taken, self._taken + count
+        if end > len(self._pool):
+            self._pool = self._random.randbytes(POOL_BYTES).hex()
+            begin, end = 0, count
+        self._taken = end
+        return self._pool[begin:end]
 
     def resume(self, after_micros: int) -> None:
         """Make no SID that is not after *after_micros*: the clock may have been set back."""
         self._last_micros = max(self._last_micros, after_micros)
 
     def uuid(self) -> str:
-        """Return a random UUID."""
+        """Return a random UUID (RFC 4122 §4.4: version 4, variant 10)."""
         with self._lock:
-            return str(UUID(int=self._bits(16), version=4))
+            d = self._digits(UUID_DIGITS)
+        return f"{d[:8]}-{d[8:12]}-4{d[12:15]}-a{d[15:18]}-{d[18:]}"
 
     def fraction(self) -> float:
         """Return a number at least 0 and below 1."""

@@ -157,7 +157,7 @@ def test_check_knows_every_kind_of_record() -> None:
 
 async def test_a_sid_of_a_time_to_come_is_found(filled: Path) -> None:
     """All that is made from now on would come before it."""
-    future = render_sid("SM", micros(SystemClock().now().replace(year=2090)), bits=1)
+    future = render_sid("SM", micros(SystemClock().now().replace(year=2090)), digits="0" * 18)
     await change(
         filled,
         f"UPDATE messages SET sid = '{future}', position = '{future[2:]}' WHERE body = 'plain'",

@@ -40,7 +40,7 @@ ACCOUNT = "AC" + "0" * 32
 
 
 def sid(prefix: str, at: datetime, number: int = 0) -> str:
-    return render_sid(prefix, micros(at), bits=number)
+    return render_sid(prefix, micros(at), digits=f"{number:018x}")
 
 
 def account(key: Path) -> Account:

@@ -19,7 +19,7 @@ UNAVAILABLE_SECONDS = 30  # Somebody has to make room on the disk, or to start a
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A status, a body that is at hand, and the headers that go with it."""
 

@@ -19,7 +19,7 @@ from trunkline.flows.platform import Platform
 AUTHORIZATION_LENGTH_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Actor:
     """Who proved his identity: an account by its token, or one of its API keys."""
 

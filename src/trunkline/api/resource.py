@@ -62,7 +62,7 @@ _METHODS: Mapping[Verb, tuple[str, int]] = {
 _OF_MANY = (Verb.CREATE, Verb.PAGE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One request, once it is known who sent it and to what."""
 

@@ -32,7 +32,7 @@ class _Node:
     bare_routes: dict[str, Route] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match:
     """What stands at a path: the route and the values in the path, or only the methods it has."""
 

@@ -14,7 +14,7 @@ PDUS_SHOWN_MAX = 500
 DERIVED = "derived"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submission:
     """One segment on its way to a handset; an MMS is a submission with media and index 0 of 1.
 
@@ -39,7 +39,7 @@ class Submission:
     attempts: int = 0  # How often its message was deferred or left in doubt before.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
     """The carrier is responsible now; its receipts will name carrier_ref."""
 
@@ -75,7 +75,7 @@ SubmitResult = Taken | Refused | Deferred | InDoubt
 Answered = Callable[[int, SubmitResult], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Receipt:
     """What the carrier says became of one segment (a DLR).
 

@@ -23,12 +23,12 @@ def instant(value: int) -> datetime:
     return EPOCH + timedelta(microseconds=value)
 
 
-def render_sid(prefix: str, at_micros: int, *, bits: int) -> str:
-    """Return a SID: 14 digits of time (microseconds), then 18 digits of *bits* (72 random bits).
+def render_sid(prefix: str, at_micros: int, *, digits: str) -> str:
+    """Return a SID: 14 digits of time (microseconds), then *digits*: 18 random ones, 72 bits.
 
     Time comes first so that new rows go to the end of every index and lists sort by SID.
     """
-    return f"{prefix}{at_micros:0{MICROS_DIGITS}x}{bits:018x}"
+    return f"{prefix}{at_micros:0{MICROS_DIGITS}x}{digits}"
 
 
 def position_of(sid: str) -> str:

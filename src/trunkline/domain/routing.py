@@ -34,7 +34,7 @@ _CALLING_CODE = re.compile(
 _CHANCES = 1 << 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """A message that needs a route; an empty channel is the one that the recipient's address names.
 

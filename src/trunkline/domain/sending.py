@@ -15,7 +15,7 @@ URL_LENGTH_MAX = 2048
 NO_ALPHANUMERIC = frozenset({"US", "CA", "PR"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SendRequest:
     """The parameters of a message as the caller gave them; None: not given."""
 
@@ -35,7 +35,7 @@ class SendRequest:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parties:
     """The two addresses of a message that is sent from a sender of its own."""
 
@@ -43,7 +43,7 @@ class Parties:
     recipient: Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """A message that may be accepted, and the media that are to be fetched for it first."""
 

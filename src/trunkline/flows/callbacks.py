@@ -5,10 +5,10 @@ Rule 2: the network is never waited for inside a transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from trunkline.domain.message import Message, blame
@@ -41,19 +41,18 @@ RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 RETRIED_CODES = frozenset({11200, 11201, 11202, 11203, 11205, 11206, 11210, 11220})
 
 
-@dataclass(slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, kw_only=True):
     """What came of one webhook so far; finished in one commit."""
 
     row: CallbackRow
-    attempts: list[AttemptRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = []
     answer: Answer | None = None
     error_code: int | None = None
     error_url: str = ""
     reason: str = ""
-    warnings: list[tuple[int, str]] = field(default_factory=list)
-    replies: list[Draft] = field(default_factory=list)
-    jars: dict[str, dict[str, str]] = field(default_factory=dict)
+    warnings: list[tuple[int, str]] = []
+    replies: list[Draft] = []
+    jars: dict[str, dict[str, str]] = {}
     message: Message | None = None
     is_broken: bool = False
 
@@ -92,7 +91,8 @@ async def call(
         delivery.fail(URL_INVALID, "the URL is not one that can be called", url=url)
         return None
     target = parse_target(url)
-    delivery.warnings += [(code, "the URL's fragment is not valid") for code in target.warnings]
+    for code in target.warnings:
+        delivery.warnings.append((code, "the URL's fragment is not valid"))
     request = render_request(
         target,
         method,
@@ -100,7 +100,7 @@ async def call(
         auth_token=platform.directory.auth_token(account),
         token=row.token,
     )
-    host = urlsplit(target.url).netloc
+    host = target.url.split("/", 3)[2]
     answer = await sender.send(request, target, cookies=delivery.jars.get(host, {}))
     delivery.answer = answer
     if answer.cookies or host in delivery.jars:

@@ -91,7 +91,7 @@ async def claim(
     return load
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handed:
     """One message that was handed over, with what was answered to each of its segments."""
 
@@ -242,7 +242,7 @@ def _tlvs(message: Message) -> tuple[tuple[int, bytes], ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _End:
     """What the answers to one message's segments make of its row."""
 

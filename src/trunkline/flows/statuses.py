@@ -19,7 +19,7 @@ from trunkline.store.outbox import CarrierRef, OutboxRow
 from trunkline.store.usage import add_usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Observation:
     """A fact about one message."""
 

@@ -21,7 +21,7 @@ class Bound:
     pdu: Pdu
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """Our request has its response, or a generic_nack; fields are NULL where the peer left them."""
 
@@ -48,7 +48,7 @@ class Unmatched:
     pdu: Pdu
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Requested:
     """The peer's request: respond to it, unless it is an outbind or an alert_notification."""
 

@@ -104,7 +104,7 @@ _KEY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReceiptFacts:
     """What a receipt says; fields are None or empty where it says nothing.
 

@@ -41,8 +41,6 @@ class Failure:
 BLOCKED: Final = Failure(NO_CONNECTION, "the address is not one that webhooks may reach")
 
 
-# The next two are not frozen: there is one of each for every request, and freezing them takes
-# four times as long as making them.
 @dataclass(slots=True, kw_only=True)
 class Attempt:
     """Record one try, its redirects and challenges included."""

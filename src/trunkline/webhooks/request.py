@@ -48,7 +48,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ASCII: Final = string.ascii_letters + string.digits + string.punctuation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Target:
     """A configured URL: what is sent and signed, and what its user-info and fragment say."""
 
@@ -59,7 +59,7 @@ class Target:
     warnings: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendered:
     """One request, ready to be sent."""
 
@@ -90,13 +90,15 @@ def is_webhook_url(text: str) -> bool:
 
     An underscore in the host is refused, as error 21609 does.
     """
-    return len(text) <= URL_LENGTH_MAX and _is_webhook_url(text)
+    if len(text) > URL_LENGTH_MAX or _NEVER.search(text):
+        return False
+    base, _, query = text.partition("?")
+    # URLs of one application differ behind the question mark, which any text may follow.
+    return _is_webhook_url(text if "#" in query else base)
 
 
 @lru_cache(URLS_KEPT_MAX)
 def _is_webhook_url(text: str) -> bool:
-    if _NEVER.search(text):
-        return False
     parts = _URL.fullmatch(text)
     if parts is None or _ascii_host(parts["host"]) is None or not _is_splittable(text):
         return False
@@ -122,7 +124,15 @@ def parse_target(url: str) -> Target:
     """
     if not is_webhook_url(url):
         raise ValueError("not a webhook URL")
-    return _target(url)
+    base, mark, query = url.partition("?")
+    if "#" in url or not query.isascii():
+        return _target(url)
+    bare = _target(base)
+    return Target(
+        url=bare.url + mark + query if query else bare.url,
+        username=bare.username,
+        password=bare.password,
+    )
 
 
 @lru_cache(URLS_KEPT_MAX)

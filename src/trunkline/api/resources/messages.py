@@ -61,7 +61,7 @@ class UpdateStatus(StrEnum):
     CANCELED = "canceled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MessageView:
     """A message."""
 
@@ -87,7 +87,7 @@ class MessageView:
     subresource_uris: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CreateMessage:
     """A message to be sent. What is missing is judged by the flow, in Twilio's order."""
 

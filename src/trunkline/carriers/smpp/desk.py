@@ -55,7 +55,7 @@ class Answerer(Protocol):
         """Answer a request of the peer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """A request that waits to be recorded."""
 
@@ -70,7 +70,7 @@ class Asked:
         self.link.respond(self.number, answer, command_status=command_status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Item:
     """One thing to record, and where it came from: a request, the journal, or ourselves."""
 

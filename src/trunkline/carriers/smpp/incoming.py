@@ -40,7 +40,7 @@ _CHARSETS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Body:
     """A text that was decoded."""
 

@@ -69,7 +69,7 @@ class References:
         return reference
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Octets:
     """Encoded texts of one message and the data_coding that says so; septets wait to be packed."""
 
