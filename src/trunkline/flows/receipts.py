@@ -73,10 +73,12 @@ def match_strays(
 def _record(
     platform: Platform, db: Connection, carrier: str, *, receipts: Sequence[Receipt]
 ) -> tuple[Changes, list[Stray]]:
-    names = {name for r in receipts for name in (r.carrier_ref, *r.aliases)}
-    refs = platform.recent.refs(carrier, names)
-    if unknown := names - refs.keys():
-        refs |= find_refs(db, carrier, unknown)
+    refs = platform.recent.refs(carrier, (r.carrier_ref for r in receipts))
+    # An alias counts only where the name itself is unknown.
+    unsure = [receipt for receipt in receipts if receipt.carrier_ref not in refs]
+    if unsure:
+        names = {name for r in unsure for name in (r.carrier_ref, *r.aliases)}
+        refs |= find_refs(db, carrier, names - refs.keys())
     matched: list[Matched] = []
     strays: list[Stray] = []
     for receipt in receipts:
