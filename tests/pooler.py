@@ -6,26 +6,22 @@ import subprocess
 import tempfile
 import threading
 import time
+from configparser import ConfigParser
 from pathlib import Path
 
 from tests.ports import free_port
 from tests.postgres import ADMIN, OWNER, another_user
 
 START_SECONDS = 10.0
-SETTINGS = """
-[databases]
-* = host=127.0.0.1 port={server}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = users
-pool_mode = transaction
-default_pool_size = 3
-server_login_retry = 1
-logfile = log
-"""
+SHIPPED = Path(__file__).parents[1] / "deploy" / "pgbouncer" / "pgbouncer.ini"
+# Ours differ in this; so few connections let every transaction be on another.
+OURS = {
+    "unix_socket_dir": "",
+    "auth_type": "trust",
+    "auth_file": "users",
+    "default_pool_size": "3",
+    "logfile": "log",
+}
 
 
 class Pooler:
@@ -36,7 +32,8 @@ class Pooler:
         self._directory = Path(tempfile.mkdtemp(prefix="trunkline-pooler-"))
         user = another_user(self._directory)
         settings = self._directory / "settings.ini"
-        settings.write_text(SETTINGS.format(server=server, port=self.port))
+        with settings.open("w") as file:
+            _settings(server, self.port).write(file)
         (self._directory / "users").write_text("".join(f'"{u}" ""\n' for u in (ADMIN, OWNER)))
         for path in (settings, self._directory / "users"):
             path.chmod(0o644)
@@ -68,3 +65,12 @@ class Pooler:
                     return
             tick.wait(0.01)
         raise AssertionError((self._directory / "log").read_text())
+
+
+def _settings(server: int, port: int) -> ConfigParser:
+    """Return the settings that we recommend, for a server and a port of the tests."""
+    found = ConfigParser(interpolation=None, comment_prefixes=(";",))
+    found.read(SHIPPED)
+    found["databases"] = {"*": f"host=127.0.0.1 port={server}"}
+    found["pgbouncer"].update(OURS, listen_port=str(port))
+    return found

@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 from tests.api.test_console import subaccount
 from tests.api.test_redaction import make_old, rows_of
 from tests.harness import NOON, Trunkline
-from trunkline.carriers.port import Incoming
+from trunkline.carriers.port import Incoming, Receipt
 from trunkline.dispatch.retention import EVERY_SECONDS, Retention
 from trunkline.domain.message import Status
 from trunkline.domain.retention import OF_ACCOUNTS, Periods
-from trunkline.flows import inbound, retention
+from trunkline.flows import inbound, receipts, retention
+from trunkline.flows.erasure import erase_again
 from trunkline.flows.retention import BATCH_MAX, believes, tidy
 from trunkline.runtime import ManualClock
 from trunkline.store.callbacks import save_cookies
@@ -31,6 +32,7 @@ from trunkline.store.tables import (
     carrier_refs,
     cookies,
     deliveries,
+    erasures,
     events,
     handset_texts,
     messages,
@@ -133,6 +135,42 @@ async def test_the_trace_may_go_before_its_message(trunkline: Trunkline) -> None
     steps = [count async for count in tidy(trunkline.app.platform) if count]
     assert steps == []
     assert len(await trunkline.events(later[0])) == 2
+
+
+async def test_what_comes_after_the_trace_has_gone_goes_too(trunkline: Trunkline) -> None:
+    """A receipt of the third day leaves an event and an attempt where retention has been."""
+    keeping(trunkline, trace=1, attempts=1)
+    sid = (await trunkline.send("+15555500002", StatusCallback=CALLBACK)).json["sid"]
+    await trunkline.run_for(5)
+    await passes(trunkline, 1.5)
+    assert await rows_of(trunkline, events, callback_attempts) == 0
+    platform = trunkline.app.platform
+    (ref,) = await trunkline.app.store.read(
+        lambda db: list(db.execute(select(carrier_refs.c.ref)).scalars())
+    )
+    late = Receipt(carrier_ref=ref, delivered=True, error_code=None, at=trunkline.clock.now())
+    await receipts.record(platform, "simulated", [late])
+    await trunkline.run_for(5)
+    assert await rows_of(trunkline, events, callback_attempts) == 2
+    await passes(trunkline, 1.6)
+    await erase_again(platform)
+    assert await rows_of(trunkline, events, callback_attempts) == 0
+    assert (await trunkline.message(sid))["status"] == "delivered"
+    assert await rows_of(trunkline, erasures) == 0
+
+
+async def test_a_message_that_never_ends_is_not_looked_at_for_ever(trunkline: Trunkline) -> None:
+    """Each look is when it is twice as old as at the last one, until nothing can come any more."""
+    keeping(trunkline, trace=1)
+    await trunkline.send("+15555500002")
+    await trunkline.run_for(5)
+    looks = []
+    for day in range(2, 70):
+        await passes(trunkline, 1)
+        if await erase_again(trunkline.app.platform):
+            looks.append(day)
+    assert len(looks) <= 7
+    assert await rows_of(trunkline, erasures) == 0
 
 
 async def test_media_may_go_before_their_message(trunkline: Trunkline) -> None:

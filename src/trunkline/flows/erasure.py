@@ -7,24 +7,30 @@ Rule 2: what was under way then (a webhook, a receipt) may bring a piece of it b
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from trunkline.domain.account import Media
+from trunkline.domain.ids import instant, sid_micros
 from trunkline.flows.platform import Platform
 from trunkline.store.erasure import (
+    ATTEMPTS,
     BYTES,
     MESSAGE,
     TEXT,
+    TRACE,
     Erasure,
     awaited,
+    delete_attempts,
     delete_messages,
+    delete_traces,
     due_erasures,
     end_erasures,
     erase_texts,
     note_erasures,
     postpone_erasures,
+    unfinished,
 )
 from trunkline.store.media import IDLE_SECONDS
 from trunkline.store.retention import delete_media, used_digests
@@ -35,8 +41,13 @@ AGAIN_SECONDS = 60.0
 STILL_AWAITED_SECONDS = 3600.0
 # Bytes that were just put there may be named by a medium that is not committed yet.
 BYTES_SECONDS = IDLE_SECONDS
+# Of an older message nothing is heard any more: 35 days ahead it may be scheduled, and carriers'
+# receipts come within days.
+HEARD_OF_FOR = timedelta(days=45)
 ERASURES_MAX = 200  # In one commit; some 20 ms.
 
+# What hangs on a message, and how it is removed.
+PARTS = {TRACE: delete_traces, ATTEMPTS: delete_attempts}
 _WAITS = {BYTES: BYTES_SECONDS, TEXT: AGAIN_SECONDS, MESSAGE: STILL_AWAITED_SECONDS}
 
 
@@ -59,6 +70,20 @@ def forget_all(platform: Platform, db: Connection, account_sid: str, sids: Seque
     _again(platform, db, account_sid, sorted(still), kind=MESSAGE)
 
 
+def forget_parts(
+    platform: Platform, db: Connection, account_sid: str, *, sids: Sequence[str], kind: str
+) -> None:
+    """Remove a part of messages that stay; once more later where more of it may come."""
+    PARTS[kind](db, account_sid, sids)
+    now = platform.clock.now()
+    found = [
+        Erasure(target=sid, kind=kind, account_sid=account_sid, due_at=_when_twice_as_old(sid, now))
+        for sid in sorted(unfinished(db, account_sid, sids))
+        if now - instant(sid_micros(sid)) < HEARD_OF_FOR
+    ]
+    note_erasures(db, found)
+
+
 def forget_media(platform: Platform, db: Connection, media: Sequence[Media]) -> None:
     """Remove media; their bytes go a little later, unless another medium needs them."""
     delete_media(db, media)
@@ -78,13 +103,19 @@ async def erase_again(platform: Platform) -> int:
     due = await platform.store.read(lambda db: due_erasures(db, now, limit=ERASURES_MAX))
     if not due:
         return 0
-    messages = [each for each in due if each.kind != BYTES]
-    still = await platform.store.write(lambda db: _erase(db, messages))
+    parts = [each for each in due if each.kind in PARTS]
+    messages = [each for each in due if each.kind in (TEXT, MESSAGE)]
+    still = await platform.store.write(lambda db: _erase(platform, db, messages, parts=parts))
     done = await _discard(platform, [each.target for each in due if each.kind == BYTES])
     if messages and await platform.store.scrub():
         done |= {each.target for each in messages} - still
-    await platform.store.write(lambda db: _close(platform, db, due, done=done))
+    rest = [each for each in due if each.kind not in PARTS]
+    await platform.store.write(lambda db: _close(platform, db, rest, done=done))
     return len(due)
+
+
+def _when_twice_as_old(sid: str, now: datetime) -> datetime:
+    return now + (now - instant(sid_micros(sid)))
 
 
 def _again(
@@ -97,8 +128,14 @@ def _again(
     )
 
 
-def _erase(db: Connection, rows: Sequence[Erasure]) -> set[str]:
-    """Erase texts and messages once more; return which messages are awaited still."""
+def _erase(
+    platform: Platform, db: Connection, rows: Sequence[Erasure], *, parts: Sequence[Erasure]
+) -> set[str]:
+    """Erase texts and messages once more, and parts; return which messages are awaited still."""
+    end_erasures(db, parts)  # Those of which more may come are noted anew.
+    for account_sid, kind in sorted({(part.account_sid, part.kind) for part in parts}):
+        sids = [p.target for p in parts if (p.account_sid, p.kind) == (account_sid, kind)]
+        forget_parts(platform, db, account_sid, sids=sids, kind=kind)
     still: set[str] = set()
     for account_sid in sorted({row.account_sid for row in rows}):
         own = [row for row in rows if row.account_sid == account_sid]

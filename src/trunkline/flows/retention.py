@@ -6,7 +6,7 @@ Rule 2: what a clock says that leapt forward is believed only after it has said 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -16,11 +16,10 @@ from trunkline.domain.ids import instant, position_at, position_of, sid_micros
 from trunkline.domain.message import FINAL, Status
 from trunkline.domain.retention import Periods, ends_at
 from trunkline.flows.deliveries import KEPT_FOR
-from trunkline.flows.erasure import forget_all, forget_media
+from trunkline.flows.erasure import PARTS, forget_all, forget_media, forget_parts
 from trunkline.flows.periods import own_periods, periods_for
 from trunkline.flows.platform import Platform
 from trunkline.store.callbacks import COOKIE_LIFE
-from trunkline.store.erasure import delete_attempts, delete_traces
 from trunkline.store.media import SHELVES
 from trunkline.store.messages import newest_sids
 from trunkline.store.paging import Page
@@ -116,9 +115,9 @@ async def _tidy_account(
     if before := _position(kept.messages, now):
         async for count in _trim_messages(platform, account_sid, before):
             yield count
-    for kind, remove in (("trace", delete_traces), ("attempts", delete_attempts)):
+    for kind in PARTS:
         if before := _position(kept.days(kind), now):
-            async for count in _trim(platform, account_sid, kind, before=before, remove=remove):
+            async for count in _trim(platform, account_sid, kind, before=before):
                 yield count
     if before := _position(kept.media, now):
         find = partial(media_before, account_sid=account_sid, before=before, limit=BATCH_MAX)
@@ -147,18 +146,11 @@ async def _trim_messages(platform: Platform, account_sid: str, before: str) -> S
         yield len(rows)
 
 
-async def _trim(
-    platform: Platform,
-    account_sid: str,
-    kind: str,
-    *,
-    before: str,
-    remove: Callable[[Connection, str, list[str]], None],
-) -> Steps:
+async def _trim(platform: Platform, account_sid: str, kind: str, *, before: str) -> Steps:
     """Remove what hangs on messages from in front of a position, and note how far that came."""
 
     def work(db: Connection, sids: list[str]) -> None:
-        remove(db, account_sid, sids)
+        forget_parts(platform, db, account_sid, sids=sids, kind=kind)
         put_mark(db, account_sid, kind, position=position_of(sids[-1]))
 
     marks = await platform.store.read(partial(marks_of, account_sid=account_sid))

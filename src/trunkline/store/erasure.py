@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
 from trunkline.domain.ids import position_of
+from trunkline.domain.message import FINAL
 from trunkline.store.records import FEEDBACK
 from trunkline.store.tables import (
     callback_attempts,
@@ -29,13 +30,15 @@ from trunkline.store.upserts import upsert
 _INBOUND_MARK = "in:"
 
 TEXT, MESSAGE, BYTES = "text", "message", "bytes"
+# What hangs on a message that stays: removed by age, and once more if something came after that.
+TRACE, ATTEMPTS = "trace", "attempts"
 
 Doc = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """Something to be erased once more: a message's text, a message, or bytes by their digest."""
+    """Something to be erased once more: a message, a part of it, or bytes by their digest."""
 
     target: str
     kind: str
@@ -105,6 +108,15 @@ def awaited(db: Connection, account_sid: str, sids: Sequence[str]) -> set[str]:
     """Return which of these messages somebody is still to be told of."""
     here = _of(callbacks, account_sid, sids) & callbacks.c.due_at.is_not(None)
     return set(db.execute(select(callbacks.c.message_sid).where(here)).scalars())
+
+
+def unfinished(db: Connection, account_sid: str, sids: Sequence[str]) -> set[str]:
+    """Return which of these messages may still be heard of."""
+    final = [status.value for status in FINAL]
+    here = _are_messages(account_sid, sids) & messages.c.status.not_in(final)
+    return set(db.execute(select(messages.c.sid).where(here)).scalars()) | awaited(
+        db, account_sid, sids
+    )
 
 
 def note_erasures(db: Connection, rows: Iterable[Erasure]) -> None:
