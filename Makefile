@@ -7,9 +7,12 @@ SHELL := /bin/sh
 # Empty: what is compiled is kept. Else each program that a test starts compiles everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# The first interpreter that is new enough: `python3` is still an old one on some machines.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The first interpreter that is new enough: `python3` is still an old one on some machines. The
+# system's own comes first: distributions build it with profile-guided optimisation, version managers
+# do not, and there a text costs a fifth less of the processor's time.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		&& echo $$p && break; done)
 BIN := .venv/bin
 BENCH ?= run
 DATABASE ?= sqlite postgresql
