@@ -72,7 +72,7 @@ async def test_one_id_leads_from_the_request_to_the_callbacks(
     sid, asked = sent.json["sid"], sent.headers["twilio-request-id"]
     told = [line["event"] for line in lines(output) if line.get("message_sid") == sid]
     assert told == ["accepted", "handed over", "webhook", "receipt", "webhook"]
-    for event in ("request", "accepted", "handed over", "receipt"):
+    for event in ("request", "accepted", "handed over", "receipt", "webhook"):
         assert asked in {line.get("request_id") for line in lines(output, event)}, event
     trace = await trunkline.request("GET", f"/trunkline/v1/messages/{sid}/trace")
     assert trace.json["message"]["request_id"] == asked
@@ -139,12 +139,14 @@ async def test_at_info_only_what_failed_is_told(trunkline: Trunkline, output: io
     """A receiver that answers 500 and a phone that is off; nothing of what went well."""
     configure_log("info", is_json=True, stream=output)
     sid = await be_busy(trunkline)
+    trace = await trunkline.request("GET", f"/trunkline/v1/messages/{sid}/trace")
+    asked = trace.json["message"]["request_id"]
     assert {line["level"] for line in lines(output)} == {"info"}
     assert {line["event"] for line in lines(output)} == {"webhook", "receipt"}
     refused = lines(output, "webhook")
-    assert {(w["message_sid"], w["outcome"], w["http_status"]) for w in refused} == {
-        (sid, "http_5xx", 500)
-    }
+    assert {
+        (w["message_sid"], w["request_id"], w["outcome"], w["http_status"]) for w in refused
+    } == {(sid, asked, "http_5xx", 500)}
     assert [w["attempt"] for w in refused[:2]] == [1, 2]
     (missed,) = lines(output, "receipt")
     assert missed["status"] == "undelivered"
@@ -170,6 +172,13 @@ async def test_a_bug_is_told_with_the_request_that_met_it(
     assert line["request_id"] == failed.headers["twilio-request-id"]
     assert "AttributeError" in line["exception"]
     assert SECRET not in output.getvalue()
+
+
+def test_what_is_several_stays_several(output: io.StringIO) -> None:
+    """Machines get a list, and nobody gets a number that is in it."""
+    configure_log("info", is_json=True, stream=output)
+    structlog.get_logger().info("settings reloaded", changed=["port", PHONE])
+    assert [line["changed"] for line in lines(output)] == [["port", HIDDEN]]
 
 
 def test_the_level_may_change_at_any_time(output: io.StringIO) -> None:

@@ -159,7 +159,7 @@ async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
     if outcome.replies:
         announce_accepted(platform, outcome.replies, outcome.rows)
     tell(platform, outcome.changed)
-    reports.called(platform, ((each.row, each.attempts) for each in deliveries))
+    reports.called(platform, _called(deliveries), messages=outcome.told)
     if platform.feed.is_watched:
         for delivery in deliveries:
             row = delivery.row
@@ -168,12 +168,16 @@ async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of webhooks: what waited for them, replies with their rows, blamed messages."""
+    """What came of webhooks: what waited for them, replies with their rows, blamed messages.
+
+    told: messages that the log has something to tell of.
+    """
 
     following: Sequence[CallbackRow]
     replies: Sequence[Draft]
     rows: Sequence[OutboxRow]
     changed: Sequence[Message]
+    told: Mapping[str, Message]
 
 
 def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) -> _Outcome:
@@ -197,7 +201,12 @@ def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) 
     troubled = [d for d in deliveries if d.error_code is not None or d.warnings]
     changed = _blame(platform, db, troubled, now=now) if troubled else []
     changed += _forgive(db, [d for d in done if d.error_code is None], now=now)
-    return _Outcome(following, replies, rows, changed)
+    told = messages_by_sid(db, reports.worth_a_line(_called(deliveries)))
+    return _Outcome(following, replies, rows, changed, told)
+
+
+def _called(deliveries: Sequence[Delivery]) -> list[tuple[CallbackRow, list[AttemptRow]]]:
+    return [(each.row, each.attempts) for each in deliveries]
 
 
 def _next(platform: Platform, delivery: Delivery, now: datetime) -> datetime | None:

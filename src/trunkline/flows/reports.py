@@ -6,7 +6,7 @@ and nothing is put together for a level that is off.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from trunkline.carriers.port import (
     Deferred,
@@ -105,21 +105,36 @@ def received(platform: Platform, carrier: str, messages: Sequence[Message]) -> N
             _tell("received", message, level=logging.DEBUG, carrier=carrier)
 
 
-def called(
-    platform: Platform, webhooks: Iterable[tuple[CallbackRow, Sequence[AttemptRow]]]
-) -> None:
-    """Tell what came of requests to webhooks."""
+Called = Sequence[tuple[CallbackRow, Sequence[AttemptRow]]]
+
+
+def called(platform: Platform, webhooks: Called, *, messages: Mapping[str, Message]) -> None:
+    """Tell what came of requests to webhooks; *messages* has those that `worth_a_line` named."""
     outcomes: Counter[str] = Counter()
     for row, attempts in webhooks:
         for attempt in attempts:
             outcome = outcome_of(attempt)
             outcomes[outcome] += 1
             platform.meter.observe("webhook_seconds", attempt.duration_ms / 1000)
-            level = logging.DEBUG if outcome == "ok" else logging.INFO
-            if _log.isEnabledFor(level):
-                _tell_attempt(row, attempt, level=level, outcome=outcome)
+            if _log.isEnabledFor(_level_of(outcome)):
+                _tell_attempt(row, attempt, outcome=outcome, message=messages.get(row.message_sid))
     for outcome, count in outcomes.items():
         platform.meter.count("webhook_attempts", count, outcome=outcome)
+
+
+def worth_a_line(webhooks: Called) -> set[tuple[str, str]]:
+    """Return of which accounts and messages there will be something in the log."""
+    if not _log.isEnabledFor(logging.INFO):
+        return set()
+    return {
+        (row.account_sid, row.message_sid)
+        for row, attempts in webhooks
+        if any(_log.isEnabledFor(_level_of(outcome_of(attempt))) for attempt in attempts)
+    }
+
+
+def _level_of(outcome: str) -> int:
+    return logging.DEBUG if outcome == "ok" else logging.INFO
 
 
 def outcome_of(attempt: AttemptRow) -> str:
@@ -143,7 +158,9 @@ def _tell(event: str, message: Message, *, level: int, **facts: str | int | None
     _log.log(level, event, extra=extra)
 
 
-def _tell_attempt(row: CallbackRow, attempt: AttemptRow, *, level: int, outcome: str) -> None:
+def _tell_attempt(
+    row: CallbackRow, attempt: AttemptRow, *, outcome: str, message: Message | None
+) -> None:
     extra = {
         "message_sid": row.message_sid,
         "account_sid": row.account_sid,
@@ -153,6 +170,7 @@ def _tell_attempt(row: CallbackRow, attempt: AttemptRow, *, level: int, outcome:
         "http_status": attempt.http_status,
         "error_code": attempt.error_code,
         "duration_ms": attempt.duration_ms,
+        REQUEST_ID: None if message is None else message.options.get(REQUEST_ID),
     }
     extra = {name: value for name, value in extra.items() if value is not None}
-    _log.log(level, "webhook", extra=extra)
+    _log.log(_level_of(outcome), "webhook", extra=extra)

@@ -85,5 +85,7 @@ def _redact(facts: MutableMapping[str, object]) -> None:
             continue  # What the formatter keeps for itself.
         if name in SECRET_NAMES:
             facts[name] = HIDDEN
+        elif isinstance(value, list | tuple):
+            facts[name] = [clean(str(each)) for each in value]
         elif not isinstance(value, int | float | None):
             facts[name] = clean(value if isinstance(value, str) else str(value))
