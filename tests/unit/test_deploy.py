@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from sqlalchemy import Table
 
 from trunkline.config import FOREIGN_VARIABLES, PREFIX, Config
 from trunkline.ops.metrics import METRICS, PROCESS_METRICS, Kind
+from trunkline.store import erasure
 from trunkline.store.tables import metadata
 
 TOP = Path(__file__).parents[2]
 DEPLOY = TOP / "deploy"
+RETENTION = (TOP / "docs" / "how-to" / "retention.md").read_text()
 OPERATE = (TOP / "docs" / "how-to" / "operate.md").read_text()
 DASHBOARD = json.loads((DEPLOY / "grafana" / "trunkline.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
@@ -117,6 +120,19 @@ def test_every_alert_is_explained() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"]
+
+
+def test_the_journal_gets_the_log_and_not_the_token() -> None:
+    """What the first start prints is for people; standard error would follow it by default."""
+    assert "\nStandardOutput=null\nStandardError=journal\n" in UNIT
+
+
+def test_the_tables_that_hold_erased_texts_are_written_anew() -> None:
+    """What a redaction empties is named where the bytes are told to leave PostgreSQL's files."""
+    (named,) = re.findall(r"VACUUM \(FULL\) ([a-z_, ]+)", RETENTION)
+    touched = {value.name for value in vars(erasure).values() if isinstance(value, Table)}
+    # References, feedback and notes of what is to be erased hold no text.
+    assert set(named.split(", ")) == touched - {"carrier_refs", "records", "erasures"}
 
 
 def settings_in(text: str) -> set[str]:
