@@ -88,11 +88,11 @@ class Esme(asyncio.Protocol):
     def observe(self, event: Event) -> None:
         match event:
             case Bound(number, pdu):
-                self.answers.pop(number).set_result((0, pdu))
+                self._settle(number, (0, pdu))
             case Answered(number, status, pdu):
-                self.answers.pop(number).set_result((status, pdu))
+                self._settle(number, (status, pdu))
             case Lost(number, _):
-                self.answers.pop(number).set_exception(ConnectionError())
+                self._settle(number, None)
             case Requested(number, DeliverSm() as deliver):
                 verdict = self.verdict(deliver)
                 if verdict is not None:
@@ -100,6 +100,16 @@ class Esme(asyncio.Protocol):
                 self.delivered.put_nowait(deliver)
             case Unbound():
                 self.unbound.set_result(None)
+
+    def _settle(self, number: int, answer: Answer | None) -> None:
+        """Give whoever asked an answer, or none; he may have lost patience."""
+        waiting = self.answers.pop(number)
+        if waiting.done():
+            return
+        if answer is None:
+            waiting.set_exception(ConnectionError())
+        else:
+            waiting.set_result(answer)
 
     def flush(self) -> None:
         octets = self.session.data_to_send()

@@ -20,6 +20,7 @@ from tests.scenario.soak.ledger import (
     TAKEN,
     Arrival,
     Ledger,
+    Made,
     Offer,
     Row,
     Sent,
@@ -90,18 +91,21 @@ def balanced() -> tuple[Ledger, Stored]:
     for place, (sid, way) in enumerate((("SM1", API), ("SM2", SMPP)), 1):
         ledger.accepted[sid] = Sent(place, way, ACCOUNT, way == API, ONCE)
         ledger.arrivals.append(arrival(place, ONCE, place=place))
-        ledger.receipts[f"ref{place}"] = "DELIVRD"
+        ledger.receipts[f"ref{place}"].add("DELIVRD")
         ledger.receipts_acknowledged.add(f"ref{place}")
         stored.refs[sid].append((0, f"ref{place}", 1))
         stored.messages[sid] = message(sid, "delivered", token=place)
-    ledger.told += [Told("SM1", status, True, 200) for status in ("sent", "delivered")]
+    ledger.told += [Told("SM1", status, 200) for status in ("sent", "delivered")]
     ledger.polled["SM1"] += ["queued", "sent", "delivered"]
     ledger.reported["SM2"].append("DELIVRD")
-    ledger.inbound[3] = Offer(1, True, Counter({0: 1}), {0})
+    ledger.inbound[3] = Offer(1, True, True, Counter({0: 1}), {0})
+    ledger.heard[3] = ledger.brought[3] = 1
     stored.messages["SM3"] = message("SM3", "received", token=3, direction="inbound")
     reply = message("SM4", "sent", token=3 + REPLY, direction="outbound-reply")
     stored.messages["SM4"] = reply
     stored.used.update({"sms-outbound": 3, "sms-inbound": 1})
+    ledger.made.update({"SK1": Made(True, {"name 1."}), "SK2": Made(False, {"name 2."})})
+    stored.records["SK1"] = '{"friendly_name": "name 1."}'
     return ledger, stored
 
 
@@ -135,6 +139,9 @@ DOCTORED: list[tuple[books.Check, Doctoring]] = [
         books.accepted_messages_are_there,
         lambda ledger, stored: ledger.redacted.update({"SM1": True}),
     ),
+    (books.what_was_made_is_there, lambda ledger, stored: stored.records.pop("SK1")),
+    (books.what_was_made_is_there, lambda ledger, stored: stored.records.update({"SK2": "{}"})),
+    (books.what_was_made_is_there, lambda ledger, stored: stored.records.update({"SK1": "{}"})),
     (
         books.nothing_is_accepted_twice,
         lambda ledger, stored: put(stored, "SM2", body=written(1)),
@@ -157,7 +164,7 @@ DOCTORED: list[tuple[books.Check, Doctoring]] = [
     (books.every_status_is_told, lambda ledger, stored: ledger.told.pop()),
     (
         books.every_status_is_told,
-        lambda ledger, stored: ledger.told.append(Told("SM1", "sent", False, 200)),
+        lambda ledger, stored: ledger.badly_signed.update({"SM1": 1}),
     ),
     (books.every_status_is_told, lambda ledger, stored: stored.waiting.update({"parked": 1})),
     (books.use_is_counted_once, lambda ledger, stored: stored.used.update({"sms-outbound": 1})),
@@ -193,6 +200,8 @@ DOCTORED: list[tuple[books.Check, Doctoring]] = [
         books.inbound_texts_are_kept,
         lambda ledger, stored: stored.messages.update({"SM5": stored.messages["SM4"]}),
     ),
+    (books.inbound_texts_are_told, lambda ledger, stored: ledger.heard.clear()),
+    (books.inbound_texts_are_told, lambda ledger, stored: ledger.brought.clear()),
     (books.customers_get_their_receipts, lambda ledger, stored: ledger.reported.clear()),
     (books.the_database_is_sound, lambda ledger, stored: stored.faults.append("damaged")),
     (books.the_database_is_sound, lambda ledger, stored: stored.waiting.update({"outbox": 1})),

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.scenario.soak.mistakes import MISTAKES
 from tests.scenario.soak.story import Story
 
 BREACHES_SHOWN_MAX = 50
@@ -21,7 +22,14 @@ def main() -> int:
     nodes = given.nodes if is_shared else 1
     print(f"seed {seed}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="trunkline-soak-"))
-    story = Story(directory / "site", seed, nodes=nodes, is_shared=is_shared, say=said)
+    story = Story(
+        directory / "site",
+        seed,
+        nodes=nodes,
+        is_shared=is_shared,
+        mistake=given.mistake,
+        say=said,
+    )
     try:
         story.begin()
         story.rage(seconds=given.seconds)
@@ -50,6 +58,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--nodes", type=int, default=3, help="on PostgreSQL")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--mistake", choices=MISTAKES, default="", help="to be planted, and found")
     return parser.parse_args()
 
 

@@ -3,14 +3,17 @@
 Each check yields a sentence for every breach that it finds.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 from tests.scenario.soak.ledger import (
     AGAIN,
+    DELIVERED,
+    MISSED,
     ONCE,
     PUT_OFF,
     REFUSED,
@@ -54,6 +57,16 @@ def accepted_messages_are_there(ledger: Ledger, stored: Stored) -> Iterator[str]
     for sid, is_certain in ledger.redacted.items():
         if is_certain and sid in stored.messages and stored.messages[sid].body:
             yield f"{sid} was redacted and has its text"
+
+
+def what_was_made_is_there(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """Whatever was configured is there under its name; what was removed is not."""
+    for sid, made in ledger.made.items():
+        doc = stored.records.get(sid)
+        if made.is_there is not None and made.is_there is not (doc is not None):
+            yield f"{sid} was {'made' if made.is_there else 'removed'}, and that did not last"
+        elif doc is not None and made.names and not any(name in doc for name in made.names):
+            yield f"{sid} was named one of {sorted(made.names)}, and is not"
 
 
 def nothing_is_accepted_twice(ledger: Ledger, stored: Stored) -> Iterator[str]:
@@ -101,10 +114,10 @@ def receipts_count(ledger: Ledger, stored: Stored) -> Iterator[str]:
         row = stored.messages.get(sid)
         if row is None or row.carrier == SIMULATED:
             continue
-        said = {ledger.receipts.get(ref) for _, ref, _ in refs}
-        if row.status == "delivered" and "DELIVRD" not in said:
+        said = {stat for _, ref, _ in refs for stat in ledger.receipts.get(ref, ())}
+        if row.status == "delivered" and DELIVERED not in said:
             yield f"{sid} is delivered, and no receipt said so"
-        if row.status == "undelivered" and "UNDELIV" not in said:
+        if row.status == "undelivered" and MISSED not in said:
             yield f"{sid} is undelivered, and no receipt said so"
 
 
@@ -131,9 +144,9 @@ def every_status_is_told(ledger: Ledger, stored: Stored) -> Iterator[str]:
         missing = (due & CALLED_BACK) - set(told.get(sid, ()))
         if sent.is_called_back and missing:
             yield f"{sid}: nobody was told {sorted(missing)}, only {told.get(sid)}"
-    unsigned = Counter(each.sid for each in ledger.told if not each.is_signed)
-    for sid, count in unsigned.items():
-        yield f"{sid}: {count} callbacks had a wrong signature"
+    for sid, count in ledger.badly_signed.items():
+        if count:
+            yield f"{sid}: {count} webhooks had a wrong signature"
     for name in ("callbacks", "parked"):
         if stored.waiting[name]:
             yield f"{stored.waiting[name]} {name} are left"
@@ -171,21 +184,23 @@ def windows_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
 
 def rates_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """In any stretch of time a sender has its rate, and a burst besides."""
-    by_sender: defaultdict[str, list[float]] = defaultdict(list)
+    by_sender: defaultdict[str, list[Arrival]] = defaultdict(list)
     for each in ledger.arrivals:
         if each.carrier == ONCE:
-            by_sender[each.sender].append(each.at)
-    disturbed = sorted(ledger.disturbed)
-    for sender, times in by_sender.items():
-        for first, at in enumerate(times):
-            count = bisect_right(times, at + STRETCH_SECONDS) - first
-            # What a node knew of a rate goes with it; whoever follows begins with a full bucket.
-            starts = bisect_right(disturbed, at + STRETCH_SECONDS) - bisect_left(
-                disturbed, at - STRETCH_SECONDS
-            )
-            burst = RATE * BURST_SECONDS + SEGMENTS_MAX
-            if count > RATE * STRETCH_SECONDS + (1 + starts) * burst + WINDOW:
-                yield f"a sender had {count} segments in {STRETCH_SECONDS} s ({sender[-4:]})"
+            by_sender[each.sender].append(each)
+    # What a lane knew of a rate goes with it. Whoever follows has a connection of its own, begins
+    # with a full bucket, and what was let go may have waited in its hand.
+    burst = RATE * BURST_SECONDS + SEGMENTS_MAX + IN_HAND_MAX
+    for sender, mine in by_sender.items():
+        for first, each in enumerate(mine):
+            end = bisect_right(mine, each.at + STRETCH_SECONDS, key=attrgetter("at"))
+            together = mine[first:end]
+            starts = len({other.connection for other in together})
+            if len(together) > RATE * STRETCH_SECONDS + starts * burst:
+                yield (
+                    f"a sender had {len(together)} segments in {STRETCH_SECONDS} s on {starts}"
+                    f" connections ({sender[-4:]})"
+                )
                 break
 
 
@@ -291,9 +306,21 @@ def inbound_texts_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
             yield f"inbound text {token} is there {count} times, its reply {answers} times"
 
 
+def inbound_texts_are_told(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """The application took the webhook of each text that came; who listed its number, the text."""
+    for row in stored.messages.values():
+        if row.direction != "inbound":
+            continue
+        token = token_of(row.body)
+        if not ledger.heard[token]:
+            yield f"{row.sid} (inbound text {token}) is there, and nobody was told"
+        if ledger.inbound[token].is_customers and not ledger.brought[token]:
+            yield f"{row.sid} (inbound text {token}) is there, and its customer was not brought it"
+
+
 def customers_get_their_receipts(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """Whoever submitted over SMPP is brought how it ended."""
-    words = {"delivered": "DELIVRD", "undelivered": "UNDELIV"}
+    words = {"delivered": DELIVERED, "undelivered": MISSED}
     for sid, sent in ledger.accepted.items():
         row = stored.messages.get(sid)
         if sent.way != SMPP or row is None or row.status not in FINAL:
@@ -314,6 +341,7 @@ def the_database_is_sound(ledger: Ledger, stored: Stored) -> Iterator[str]:
 
 CHECKS: tuple[Check, ...] = (
     accepted_messages_are_there,
+    what_was_made_is_there,
     nothing_is_accepted_twice,
     every_message_ends,
     receipts_count,
@@ -326,6 +354,7 @@ CHECKS: tuple[Check, ...] = (
     messages_fail_for_a_reason,
     accepted_messages_leave,
     inbound_texts_are_kept,
+    inbound_texts_are_told,
     customers_get_their_receipts,
     the_database_is_sound,
 )

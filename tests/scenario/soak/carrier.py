@@ -10,12 +10,21 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from tests.scenario.soak.ledger import PUT_OFF, REFUSED, TAKEN, Arrival, Ledger, Offer
+from tests.scenario.soak.ledger import (
+    DELIVERED,
+    MISSED,
+    PUT_OFF,
+    REFUSED,
+    TAKEN,
+    Arrival,
+    Ledger,
+    Offer,
+)
 from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import read, token_of, written
-from tests.smsc import Peer, Script, ScriptedSmsc, receipt
+from tests.smsc import Peer, Script, ScriptedSmsc, grant, receipt, refuse_bind
 from trunkline.smpp.concatenation import Carriage, carry
-from trunkline.smpp.pdu import DeliverSm, SubmitSm
+from trunkline.smpp.pdu import Bind, DeliverSm, SubmitSm
 from trunkline.smpp.status import CommandStatus
 
 RECEIPT_SECONDS = 1.0
@@ -26,8 +35,9 @@ BROUGHT_AT_ONCE_MAX = 30  # A connection of ours takes so many that it need not 
 SEGMENT_WORDS = 12  # Of a text that is longer than one segment.
 
 NORMAL, SLOW, SILENT = "normal", "slow", "silent"
-THROTTLING, REFUSING, BUSY = "throttling", "refusing", "busy"
-MOODS = (SLOW, SILENT, THROTTLING, REFUSING, BUSY)
+THROTTLING, REFUSING, BUSY, FLAPPING = "throttling", "refusing", "busy", "flapping"
+MOODS = (SLOW, SILENT, THROTTLING, REFUSING, BUSY, FLAPPING)
+FLAPS = 0.2  # How many submissions end their connection while the SMSC flaps; binds, twice that.
 PUTS_OFF = {THROTTLING: CommandStatus.ESME_RTHROTTLED, BUSY: CommandStatus.ESME_RSYSERR}
 
 
@@ -46,7 +56,7 @@ class Smsc(ScriptedSmsc):
     """An SMSC whose accounts are named as the carriers are."""
 
     def __init__(self, ledger: Ledger, chance: Random) -> None:
-        super().__init__(Script(submit=self._take))
+        super().__init__(Script(bind=self._let_in, submit=self._take))
         self.mood = NORMAL
         self._ledger, self._chance = ledger, chance
         self._started = time.monotonic()
@@ -79,11 +89,20 @@ class Smsc(ScriptedSmsc):
         for peer in self.bound:
             peer.drop()
 
-    def text(self, token: int, carrier: str, *, phone: str, number: str, wants_reply: bool) -> None:
+    def text(
+        self,
+        token: int,
+        carrier: str,
+        *,
+        phone: str,
+        number: str,
+        wants_reply: bool,
+        is_customers: bool,
+    ) -> None:
         """Let a handset send a text, now and then one of two segments."""
         is_long = self._chance.random() < 0.2
         texts = [written(token, words=SEGMENT_WORDS)] * (2 if is_long else 1)
-        offer = Offer(len(texts), wants_reply)
+        offer = Offer(len(texts), wants_reply, is_customers)
         self._ledger.inbound[token] = offer
         carried = carry([t.encode() for t in texts], by=Carriage.UDH8, reference=token % 256)
         for place, each in enumerate(carried):
@@ -98,6 +117,12 @@ class Smsc(ScriptedSmsc):
                 short_message=each.short_message,
             )
             self._owed.append(Brought(carrier, pdu, offer=offer, segment=place))
+
+    def _let_in(self, peer: Peer, number: int, pdu: Bind) -> None:
+        if self.mood == FLAPPING and self._chance.random() < 2 * FLAPS:
+            refuse_bind(CommandStatus.ESME_RBINDFAIL)(peer, number, pdu)
+        else:
+            grant(peer, number, pdu)
 
     def _take(self, peer: Peer, number: int, pdu: SubmitSm) -> None:
         connection = self._numbers.setdefault(peer, len(self._numbers))
@@ -118,6 +143,8 @@ class Smsc(ScriptedSmsc):
             ref=ref,
         )
         self._ledger.arrivals.append(arrival)
+        if self.mood == FLAPPING and self._chance.random() < FLAPS:
+            peer.drop()
         if self.mood == SILENT:
             return
         seconds = SLOW_SECONDS if self.mood == SLOW else ANSWER_SECONDS
@@ -149,20 +176,30 @@ class Smsc(ScriptedSmsc):
         return CommandStatus.ESME_RTHROTTLED if drawn > 0.99 else CommandStatus.ESME_ROK
 
     def _promise(self, arrival: Arrival, peer: Peer) -> None:
-        """Owe the receipt of a text that was taken: one as a rule, none, or one twice."""
+        """Owe the receipt of a text that was taken: one as a rule, none, or two.
+
+        Of two the second says the same again, or the contrary.
+        """
         drawn = self._chance.random()
         if drawn < 0.02:
             return
-        stat = "UNDELIV" if drawn < 0.07 else "DELIVRD"
-        brought = Brought(arrival.carrier, receipt(arrival.ref, stat), ref=arrival.ref)
-        self._ledger.receipts[arrival.ref] = stat
+        stat = MISSED if drawn < 0.07 else DELIVERED
+        brought = self._receipt(arrival, stat)
         if drawn > 0.95 and peer.is_bound and peer.session.window_free > 0:
             self._offer(peer, brought)  # It overtakes the answer.
             return
-        for _ in range(2 if drawn > 0.9 else 1):
-            self._later += 1
-            seconds = RECEIPT_SECONDS * self._chance.random()
-            asyncio.get_running_loop().call_later(seconds, self._owe, brought)
+        self._owe_later(brought)
+        if drawn > 0.9:
+            self._owe_later(self._receipt(arrival, self._chance.choice((DELIVERED, MISSED))))
+
+    def _receipt(self, arrival: Arrival, stat: str) -> Brought:
+        self._ledger.receipts[arrival.ref].add(stat)
+        return Brought(arrival.carrier, receipt(arrival.ref, stat), ref=arrival.ref)
+
+    def _owe_later(self, brought: Brought) -> None:
+        self._later += 1
+        seconds = RECEIPT_SECONDS * self._chance.random()
+        asyncio.get_running_loop().call_later(seconds, self._owe, brought)
 
     def _owe(self, brought: Brought) -> None:
         self._later -= 1

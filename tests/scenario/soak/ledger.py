@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 API, SMPP = "api", "smpp"
 AGAIN, ONCE, SIMULATED = "again", "once", "simulated"
 TAKEN, PUT_OFF, REFUSED = "taken", "put off", "refused"
+DELIVERED, MISSED = "DELIVRD", "UNDELIV"
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Told:
-    """A status callback: what it said, whether it was signed, and what was answered."""
+    """A status callback: what it said, and what was answered."""
 
     sid: str
     status: str
-    is_signed: bool
     answer: int
 
     @property
@@ -57,6 +57,7 @@ class Offer:
 
     segments: int
     wants_reply: bool
+    is_customers: bool = False
     offers: Counter[int] = field(default_factory=Counter)
     acknowledged: set[int] = field(default_factory=set)
 
@@ -72,6 +73,14 @@ class Offer:
 
 
 @dataclass
+class Made:
+    """Something that was configured: whether it is there, if that is known; how it may be named."""
+
+    is_there: bool | None
+    names: set[str]
+
+
+@dataclass
 class Ledger:
     """Everything that was sent, answered, told and brought."""
 
@@ -81,19 +90,28 @@ class Ledger:
     arrivals: list[Arrival] = field(default_factory=list)
     # Connections of the SMSC that ended before the end of all, and when.
     ended: dict[int, float] = field(default_factory=dict)
-    receipts: dict[str, str] = field(default_factory=dict)
+    # What receipts said, by the carrier's ref.
+    receipts: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     receipts_acknowledged: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     polled: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     inbound: dict[int, Offer] = field(default_factory=dict)
     reported: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # By the number of a text: how often its webhook was taken, and how often its customer took it.
+    heard: Counter[int] = field(default_factory=Counter)
+    brought: Counter[int] = field(default_factory=Counter)
+    badly_signed: Counter[str] = field(default_factory=Counter)
     # What was deleted or redacted, and whether the answer said so.
     removed: dict[str, bool] = field(default_factory=dict)
     redacted: dict[str, bool] = field(default_factory=dict)
+    made: dict[str, Made] = field(default_factory=dict)
     # When nodes were killed, stopped, cut off or could not write.
     disturbed: list[float] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
+    # Where nodes killed themselves, where they could have, and what their disks refused.
     boundaries: Counter[str] = field(default_factory=Counter)
+    works: set[str] = field(default_factory=set)
+    commits_refused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,7 @@ class Stored:
 
     messages: dict[str, Row] = field(default_factory=dict)
     moving: set[str] = field(default_factory=set)
+    records: dict[str, str] = field(default_factory=dict)
     waiting: Counter[str] = field(default_factory=Counter)
     # By message: the carrier's ref of each segment, and whether it was delivered, if that is known.
     refs: defaultdict[str, list[tuple[int, str, int | None]]] = field(

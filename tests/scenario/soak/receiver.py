@@ -19,6 +19,7 @@ from tests.scenario.soak.texts import REPLY, token_of, written
 STEADY, FLAKY, SLOW = PATHS = "/steady", "/flaky", "/slow"
 INBOUND = "/sms"
 SLOW_SECONDS = 0.3
+DEAF_SECONDS = 20.0  # Whoever asks waits for 15 s.
 
 
 class Application:
@@ -26,6 +27,7 @@ class Application:
 
     def __init__(self, ledger: Ledger, chance: Random) -> None:
         self.is_broken = False
+        self.is_deaf = False
         self.origin = ""
         self.secrets: dict[str, str] = {}
         self._ledger, self._chance = ledger, chance
@@ -64,14 +66,17 @@ class Application:
     async def _answer(self, path: str, form: Mapping[str, str], *, signature: str) -> bytes:
         if path.startswith(SLOW):
             await pause(SLOW_SECONDS * self._chance.random())
+        if self.is_deaf and self._chance.random() < 0.5:
+            await self._hear_again()
         is_bad = self.is_broken or (path.startswith(FLAKY) and self._chance.random() < 0.3)
         status, content = (503, "") if is_bad else (200, "")
+        is_signed = hmac.compare_digest(self._signature(path, form), signature)
+        self._ledger.badly_signed[form["MessageSid"]] += not is_signed
         if path.startswith(INBOUND):
             content = "" if is_bad else self._reply(form)
+            self._ledger.heard[token_of(form["Body"])] += not is_bad
         else:
-            wanted = self._signature(path, form)
-            is_signed = hmac.compare_digest(wanted, signature)
-            told = Told(form["MessageSid"], form["MessageStatus"], is_signed, status)
+            told = Told(form["MessageSid"], form["MessageStatus"], status)
             self._ledger.told.append(told)
         lines = (
             f"HTTP/1.1 {status} Word",
@@ -79,6 +84,11 @@ class Application:
             f"Content-Length: {len(content)}",
         )
         return ("\r\n".join(lines) + f"\r\n\r\n{content}").encode()
+
+    async def _hear_again(self) -> None:
+        """Say nothing until somebody has waited for too long, and then no more."""
+        await pause(DEAF_SECONDS)
+        raise ConnectionAbortedError
 
     def _reply(self, form: Mapping[str, str]) -> str:
         token = token_of(form["Body"])

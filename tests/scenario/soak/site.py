@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -16,8 +16,9 @@ from typing import Any
 
 from tests.ports import free_ports
 from tests.postgres import Cluster, programs
-from tests.processes import READY, Process, ask
+from tests.processes import ask
 from tests.scenario.soak.ledger import Ledger
+from tests.scenario.soak.nursery import Born, Nursery
 from tests.scenario.soak.stored import Reading
 from tests.scenario.soak.surroundings import Gate, Surroundings
 
@@ -28,7 +29,6 @@ CHECK_SECONDS = 120.0
 RETRIES = ",".join(["0.3", "0.5", "1", "2", *["4"] * 16])
 KEY = base64.b64encode(bytes(range(32))).decode()
 DATABASE = "soak"
-COMMAND = str(Path(__file__).with_name("wrapped.py"))
 
 
 @dataclass
@@ -39,9 +39,12 @@ class Node:
     settings: dict[str, object]
     port: int
     smpp_port: int
-    process: Process | None = None
+    nursery: Nursery
+    mistake: str = ""
+    process: Born | None = None
     clock_seconds: float = 0.0
     is_up: bool = False
+    kills: int = 0
     _control: int = 0
     _notes_read: int = 0
 
@@ -55,16 +58,20 @@ class Node:
         """Its data directory."""
         return self.directory / "data"
 
-    def start(self) -> None:
-        """Start it; again and again while its database is away."""
+    def start(self, **order: object) -> None:
+        """Start it, with an order for the first time; again and again while its database is away.
+
+        One that killed itself on the way is started again, too.
+        """
         for _ in range(STARTS_MAX):
-            self.process = self._begin()
+            self.process = self._begin(order)
             with contextlib.suppress(AssertionError):
-                self.process.wait_for(READY)
+                self.process.wait_until_ready()
                 self.is_up = True
                 return
-            self.process.close()
-        raise AssertionError(self.process.stderr if self.process else "")
+            self._bury()
+            order = {}
+        raise AssertionError(self.process.err.read_text() if self.process else "")
 
     def order(self, **order: object) -> None:
         """Tell the process something; one that is about to end may not hear it."""
@@ -73,49 +80,59 @@ class Node:
 
     def has_ended(self) -> bool:
         """Say whether the process is gone."""
-        return self.process is None or self.process.popen.poll() is not None
+        return self.process is None or self.process.has_ended()
 
     def end(self, number: int = SIGKILL, *, seconds: float = STOP_SECONDS) -> bool:
         """Send a signal that ends it; say whether it was gone in time."""
         assert self.process is not None
         self.is_up = False
-        if self.process.popen.poll() is None:
-            self.process.popen.send_signal(number)
-        try:
-            self.process.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.close()
-            return False
-        return True
+        self.process.send(number)
+        is_in_time = self.process.wait(seconds)
+        self._bury()
+        return is_in_time
 
     def halt(self) -> None:
         """Stop it between two instructions."""
         assert self.process is not None
-        self.process.popen.send_signal(SIGSTOP)
+        self.process.send(SIGSTOP)
 
     def go_on(self) -> None:
         """Let it go on as if nothing had been."""
         assert self.process is not None
-        self.process.popen.send_signal(SIGCONT)
+        self.process.send(SIGCONT)
 
-    def boundaries(self) -> list[str]:
-        """Return where it killed itself since this was asked last."""
+    def news(self) -> list[str]:
+        """Return what it noted since this was asked last, but for where it takes orders."""
         lines = [line for line in self._notes() if not line.startswith("port ")]
         found, self._notes_read = lines[self._notes_read :], len(lines)
         return found
 
+    def log_bytes(self) -> int:
+        """Return how long the database's log is, where there is a file."""
+        path = self.data_dir / "trunkline.db-wal"
+        return path.stat().st_size if path.exists() else 0
+
     def close(self) -> None:
         """Leave nothing running."""
-        if self.process is not None and self.process.popen.poll() is None:
-            self.process.popen.send_signal(SIGCONT)
+        if self.process is not None:
             self.process.close()
 
-    def _begin(self) -> Process:
+    def _bury(self) -> None:
+        """See it gone, and count it if that was no end of its own."""
+        assert self.process is not None
+        self.process.close()
+        self.kills += self.process.code == -SIGKILL
+
+    def _begin(self, order: Mapping[str, object]) -> Born:
         given = {"port": self.port, "smpp_port": self.smpp_port, "data_dir": self.data_dir}
         options = [f"--{n.replace('_', '-')}={v}" for n, v in {**given, **self.settings}.items()]
-        arguments = [sys.executable, COMMAND, str(self._notes_path), "up", *options]
-        env = {"SOAK_CLOCK_SECONDS": str(self.clock_seconds)}
-        return Process(arguments, self.directory / "said", env=env)
+        env = {
+            "SOAK_CLOCK_SECONDS": str(self.clock_seconds),
+            "SOAK_ORDER": json.dumps(order),
+            "SOAK_MISTAKE": self.mistake,
+        }
+        directory = self.directory / "said"
+        return self.nursery.bear(["up", *options], directory, notes=self._notes_path, env=env)
 
     @property
     def _notes_path(self) -> Path:
@@ -139,6 +156,8 @@ class Site:
     nodes: list[Node] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     cluster: Cluster | None = None
+    mistake: str = ""
+    nursery: Nursery = field(default_factory=Nursery)
     began: float = field(default_factory=time.monotonic)
 
     def set_up(self, count: int, *, is_shared: bool) -> None:
@@ -158,7 +177,8 @@ class Site:
             directory = self.directory / f"node{place}"
             directory.mkdir()
             port, smpp_port = ports[2 * place : 2 * place + 2]
-            self.nodes.append(Node(directory, settings, port, smpp_port))
+            node = Node(directory, settings, port, smpp_port, self.nursery, self.mistake)
+            self.nodes.append(node)
             self.nodes[-1].start()
         left = json.loads((self.nodes[0].data_dir / "credentials.json").read_text())
         self.account_sid: str = left["account_sid"]
@@ -221,6 +241,7 @@ class Site:
         """Leave nothing running."""
         for node in self.nodes:
             node.close()
+        self.nursery.close()
         if self.cluster is not None:
             self.cluster.close()
 

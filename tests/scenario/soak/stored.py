@@ -47,6 +47,7 @@ class Reading:
         found.messages = {row[0]: Row(*row) for row in self.rows(query)}
         for table in ("outbox", "media_fetches"):
             found.moving |= {sid for (sid,) in self.rows(f"SELECT message_sid FROM {table}")}
+        found.records = dict(map(tuple, self.rows("SELECT sid, doc FROM records")))
         found.waiting.update(self.waiting())
         query = "SELECT message_sid, segment_index, ref, delivered FROM carrier_refs"
         for sid, index, ref, delivered in self.rows(query):

@@ -18,8 +18,9 @@ from tests.scenario.soak.books import (
     was_answered_soon,
 )
 from tests.scenario.soak.carrier import Smsc
-from tests.scenario.soak.faults import CLOCK_SECONDS, NodeFaults, PeerFaults
+from tests.scenario.soak.faults import CLOCK_SECONDS, WHENS, NodeFaults, PeerFaults
 from tests.scenario.soak.ledger import AGAIN, ONCE, SIMULATED, TAKEN, Ledger, Stored
+from tests.scenario.soak.operator import Operator
 from tests.scenario.soak.receiver import INBOUND, Application
 from tests.scenario.soak.site import Site
 from tests.scenario.soak.surroundings import Gate, Surroundings
@@ -53,6 +54,7 @@ class Story:
     seed: int
     nodes: int = 1
     is_shared: bool = False
+    mistake: str = ""
     say: Say = print
     ledger: Ledger = field(default_factory=Ledger)
     stored: Stored = field(default_factory=Stored)
@@ -66,7 +68,7 @@ class Story:
         self.surroundings = Surroundings()
         self.smsc = Smsc(self.ledger, self.chance("smsc"))
         self.application = Application(self.ledger, self.chance("application"))
-        self.site = Site(self.directory, self.surroundings, self.ledger)
+        self.site = Site(self.directory, self.surroundings, self.ledger, mistake=self.mistake)
         self.gate = Gate()
 
     def begin(self) -> None:
@@ -86,16 +88,21 @@ class Story:
 
     def _start(self) -> None:
         """Let everybody begin."""
-        number = self.traffic.users[0].numbers[0]
-        customer = Customer(
-            self.traffic, self.chance("customer"), number=self.traffic.users[0].numbers[-1]
+        ours, *_, customers = self.traffic.users[0].numbers
+        customer = Customer(self.traffic, self.chance("customer"), number=customers)
+        handsets = Handsets(
+            self.traffic,
+            self.chance("handsets"),
+            smsc=self.smsc,
+            number=ours,
+            customers=customers,
         )
-        handsets = Handsets(self.traffic, self.chance("handsets"), smsc=self.smsc, number=number)
         for work in (self.smsc.work, customer.work, handsets.work):
             self.surroundings.keep(work)
         self.programs = [
             Program(self.traffic, self.chance(f"program {n}")) for n in range(PROGRAMS)
         ]
+        self.operator = Operator(self.traffic, self.chance("operator"))
         self.node_faults = NodeFaults(self.site, self.chance("nodes"))
         self.peer_faults = PeerFaults(
             self.smsc,
@@ -104,7 +111,7 @@ class Story:
             surroundings=self.surroundings,
             chance=self.chance("peers"),
         )
-        for thread in (*self.programs, self.peer_faults):
+        for thread in (*self.programs, self.operator, self.peer_faults):
             thread.start()
 
     def rage(self, *, seconds: float = 0.0, faults: int = 0) -> None:
@@ -123,10 +130,11 @@ class Story:
         self.peer_faults.end()
         self.ledger.faults.update(self.peer_faults.counts)
         self.node_faults.mend()
-        for program in self.programs:
-            program.join()
-            if program.trouble is not None:
-                raise program.trouble
+        workers: list[Program | Operator] = [*self.programs, self.operator]
+        for worker in workers:
+            worker.join()
+            if worker.trouble is not None:
+                raise worker.trouble
         began = time.monotonic()
         self._wait_for_quiet(began)
         self.seconds_quiet = time.monotonic() - began
@@ -165,11 +173,23 @@ class Story:
             "callbacks again": told.total() - len(told),
             "callbacks refused": len(ledger.told) - told.total(),
             "inbound": len(ledger.inbound),
-            "kills": sum(n for kind, n in faults.items() if kind.startswith("killed")),
-            "faults": faults,
-            "boundaries": ledger.boundaries,
+            "made besides": len(ledger.made),
+            "kills": self.kills,
+            "faults": dict(sorted(faults.items())),
+            "commits refused by the disk": ledger.commits_refused,
+            "boundaries": dict(sorted(ledger.boundaries.items())),
+            "boundaries not met": self._not_met(),
             "seconds until quiet": round(self.seconds_quiet, 1),
         }
+
+    @property
+    def kills(self) -> int:
+        """How often a process was ended without a warning."""
+        return sum(node.kills for node in self.site.nodes)
+
+    def _not_met(self) -> list[str]:
+        both = (f"{when} {work}" for work in sorted(self.ledger.works) for when in WHENS)
+        return [each for each in both if each not in self.ledger.boundaries]
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -188,7 +208,7 @@ class Story:
         ledger = self.ledger
         return (
             f"{len(ledger.accepted)} accepted, {len(ledger.arrivals)} segments,"
-            f" {len(ledger.told)} callbacks, faults {dict(ledger.faults)}"
+            f" {len(ledger.told)} callbacks, {self.kills} kills, faults {dict(ledger.faults)}"
         )
 
     def _wait_for_quiet(self, began: float) -> None:

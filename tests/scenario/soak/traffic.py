@@ -14,7 +14,9 @@ from tests.scenario.soak.ledger import AGAIN, API, ONCE, SIMULATED, SMPP, Ledger
 from tests.scenario.soak.receiver import PATHS
 from tests.scenario.soak.site import Node, Site
 from tests.scenario.soak.surroundings import pause
-from tests.scenario.soak.texts import written
+from tests.scenario.soak.texts import read, token_of, written
+from trunkline.smpp.pdu import DeliverSm
+from trunkline.smpp.receipt import ESM_CLASS_RECEIPT
 
 # Where the routes of the carriers begin, and the weight of each in the traffic.
 PREFIXES = {AGAIN: "+1202555", ONCE: "+1303555", SIMULATED: "+1555867"}
@@ -22,6 +24,10 @@ WEIGHTS = {AGAIN: 6, ONCE: 3, SIMULATED: 1}
 RETRYING_SECONDS = 0.2
 PAUSE_SECONDS_MAX = 0.2
 BURST_MAX = 30
+CAMPAIGN, CAMPAIGN_WORDS = (
+    60,
+    40,
+)  # Of several segments each: far more than a sender's rate lets go.
 SYSTEM_ID, PASSWORD = "customer", "soaksoak"
 OVERLOADED = 429
 SENT = {"sent", "delivered", "undelivered"}
@@ -50,6 +56,27 @@ class Traffic:
     def token(self) -> int:
         """Return the number of a new text."""
         return next(self._tokens)
+
+    def ask(
+        self,
+        chance: Random,
+        method: str,
+        user: User,
+        path: str,
+        *,
+        form: Mapping[str, object] | None = None,
+    ) -> Answer | None:
+        """Return a node's answer; None where there was none."""
+        node = self.site.any_up(chance)
+        if node is None:
+            self.is_over.wait(RETRYING_SECONDS)
+            return None
+        auth = (user.account_sid, user.auth_token)
+        try:
+            return ask(method, node.base_url + path, form, auth=auth)
+        except (OSError, HTTPException):
+            self.is_over.wait(RETRYING_SECONDS)
+            return None
 
 
 def recipient_of(carrier: str, chance: Random) -> str:
@@ -81,8 +108,10 @@ class Program(threading.Thread):
             return
         if drawn < 0.55 or not self._mine:
             self._send()
-        elif drawn < 0.6:
+        elif drawn < 0.595:
             self._send_many()
+        elif drawn < 0.6:
+            self._campaign()
         elif drawn < 0.94:
             self._look(*self._chance.choice(self._mine[-200:]))
         else:
@@ -94,11 +123,20 @@ class Program(threading.Thread):
         for _ in range(self._chance.randrange(5, BURST_MAX)):
             self._send(user, number=number)
 
-    def _send(self, user: User | None = None, *, number: str = "") -> None:
+    def _campaign(self) -> None:
+        """Send more from one number than may leave at once."""
+        user = self._chance.choice(self._traffic.users)
+        number = self._chance.choice(user.numbers)
+        for _ in range(CAMPAIGN):
+            self._send(user, number=number, carrier=ONCE, words=CAMPAIGN_WORDS)
+
+    def _send(
+        self, user: User | None = None, *, number: str = "", carrier: str = "", words: int = 0
+    ) -> None:
         chance, token = self._chance, self._traffic.token()
         user = user or chance.choice(self._traffic.users)
-        carrier = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        words = chance.choice((1, 1, 1, 1, 25, 40))
+        carrier = carrier or chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        words = words or chance.choice((1, 1, 1, 1, 25, 40))
         form = {
             "To": recipient_of(carrier, chance),
             "From": number or chance.choice(user.numbers),
@@ -141,17 +179,8 @@ class Program(threading.Thread):
     def _ask(
         self, method: str, user: User, path: str, *, form: Mapping[str, object] | None = None
     ) -> Answer | None:
-        """Return a node's answer; None where there was none."""
-        node = self._traffic.site.any_up(self._chance)
-        if node is None:
-            self._traffic.is_over.wait(RETRYING_SECONDS)
-            return None
-        url = f"{node.base_url}/2010-04-01/Accounts/{user.account_sid}{path}"
-        try:
-            return ask(method, url, form, auth=(user.account_sid, user.auth_token))
-        except (OSError, HTTPException):
-            self._traffic.is_over.wait(RETRYING_SECONDS)
-            return None
+        path = f"/2010-04-01/Accounts/{user.account_sid}{path}"
+        return self._traffic.ask(self._chance, method, user, path, form=form)
 
 
 class Customer:
@@ -178,7 +207,9 @@ class Customer:
                 if await esme.bind(SYSTEM_ID, PASSWORD) == 0:
                     await self._stay(esme, node)
             except (OSError, TimeoutError):
-                return  # The node went away, or stands still; another one may be there.
+                pass  # The node went away, or stands still; another one may be there.
+        # What came is acknowledged, however the connection ended.
+        self._take(esme)
 
     async def _stay(self, esme: Esme, node: Node) -> None:
         while node.is_up and not esme.closed.done():
@@ -188,7 +219,6 @@ class Customer:
                 continue
             await self._submit(esme)
             await pause(2 * RETRYING_SECONDS * self._chance.random())
-        self._take(esme)
 
     async def _submit(self, esme: Esme) -> None:
         token = self._traffic.token()
@@ -208,28 +238,40 @@ class Customer:
 
     def _take(self, esme: Esme) -> None:
         while not esme.delivered.empty():
-            said = esme.delivered.get_nowait().short_message.decode("latin-1")
+            pdu = esme.delivered.get_nowait()
+            if not is_receipt(pdu):
+                self._traffic.ledger.brought[token_of(read(pdu))] += 1
+                continue
+            said = pdu.short_message.decode("latin-1")
             words = dict(word.split(":", 1) for word in said.split() if ":" in word)
-            if "stat" in words:
-                self._traffic.ledger.reported[words["id"]].append(words["stat"])
+            self._traffic.ledger.reported[words["id"]].append(words["stat"])
+
+
+def is_receipt(pdu: DeliverSm) -> bool:
+    """Say whether what a customer is brought tells of a text of his own."""
+    return bool(pdu.esm_class & ESM_CLASS_RECEIPT)
 
 
 class Handsets:
     """People who write to our numbers; some of them want to hear no more, some want an answer."""
 
-    def __init__(self, traffic: Traffic, chance: Random, *, smsc: Smsc, number: str) -> None:
+    def __init__(
+        self, traffic: Traffic, chance: Random, *, smsc: Smsc, number: str, customers: str
+    ) -> None:
         self._traffic, self._chance = traffic, chance
-        self._smsc, self._number = smsc, number
+        self._smsc, self._number, self._customers = smsc, number, customers
 
     async def work(self) -> None:
         """Send texts until the traffic is over."""
         while not self._traffic.is_over.is_set():
             carrier = self._chance.choice((AGAIN, ONCE))
+            is_customers = self._chance.random() < 0.3
             self._smsc.text(
                 self._traffic.token(),
                 carrier,
                 phone=recipient_of(carrier, self._chance),
-                number=self._number,
+                number=self._customers if is_customers else self._number,
                 wants_reply=self._chance.random() < 0.5,
+                is_customers=is_customers,
             )
-            await pause(2 * self._chance.random())
+            await pause(self._chance.random())

@@ -1,12 +1,17 @@
 """The `trunkline` command with commits that fail, or are the last thing that happens, when told.
 
-It is run as a program of its own: `python wrapped.py NOTES up …`. NOTES is a file that gets the
-port at which orders are taken, as JSON in datagrams, and then a line for each boundary at which
-the process killed itself.
+It is run as a program of its own, which forks a node for each order that it reads. A node writes
+into a file of notes: the port at which it takes orders, as JSON in datagrams; the name of each work
+that it commits, once; how many commits its disk refused; and at which boundary it killed itself.
 """
 
+import contextlib
+import ctypes
+import errno
 import json
 import os
+import platform
+import resource
 import signal
 import socket
 import sqlite3
@@ -17,14 +22,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import psycopg
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+from tests.scenario.soak.mistakes import MISTAKES
 from trunkline.cli import main
+from trunkline.cli import up as _up  # noqa: F401 - so that nodes need not import it, nor all it needs.
 from trunkline.runtime import SystemClock
 from trunkline.store.groups import Work
 from trunkline.store.postgres import PostgresStore
@@ -32,12 +39,11 @@ from trunkline.store.store import SqliteStore
 
 ORDER_BYTES_MAX = 4096  # An order has four short fields.
 INSIDE, AFTER = "inside", "after"
+FULL, BROKEN, UNSYNCED = "full", "broken", "unsynced"
 WRITER = "store-writer"  # How the thread that commits is named.
-# What the databases say when the disk is full, and when it cannot be written to.
-REASONS = {
-    "full": ("database or disk is full", psycopg.errors.DiskFull),
-    "broken": ("disk I/O error", psycopg.errors.IoError),
-}
+# What PostgreSQL says when its disk is full, and when it cannot be written to.
+SQLSTATES = {FULL: "53100", BROKEN: "58030"}
+TICK_SECONDS = 0.05
 
 
 @dataclass
@@ -52,16 +58,22 @@ class Orders:
     end_work: str = ""
     _commits: int = 0
     _due: str = ""
+    _refused: int = 0
     _names: list[str] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
 
     def take(self, order: dict[str, Any]) -> None:
         """Follow an order."""
-        match order["do"]:
+        match order.get("do"):
             case "clock":
                 self.offset = timedelta(seconds=order["seconds"])
             case "disk":
                 self.trouble_until = time.monotonic() + order["seconds"]
                 self.trouble = order["trouble"]
+                if self.trouble == FULL:
+                    limit_files(order["limit_bytes"])
+                elif self.trouble == UNSYNCED:
+                    refuse_to_sync()
             case "end":
                 self._commits = order["commits"]
                 self.end_work = order["work"]
@@ -71,9 +83,25 @@ class Orders:
         """Return the time as this machine has it."""
         return datetime.now(UTC) + self.offset
 
+    def note(self, text: str) -> None:
+        """Tell whoever gives the orders; not while the disk takes nothing."""
+        with contextlib.suppress(OSError):
+            os.write(self.notes, f"{text}\n".encode())
+
+    def tick(self) -> None:
+        """Let a trouble end when it is time."""
+        if self.trouble and time.monotonic() >= self.trouble_until:
+            limit_files(resource.RLIM_INFINITY)
+            self.note(f"refused {self._refused} {self.trouble}")
+            self.trouble, self._refused = "", 0
+
     def begin(self, works: Sequence[Work]) -> None:
         """Take notice of the works of the commit that comes, and of whether it is the last one."""
-        self._names = sorted(name for work in works if self.end_work in (name := name_of(work)))
+        names = {name_of(work) for work in works}
+        for name in sorted(names - self._known):
+            self._known.add(name)
+            self.note(f"saw {name}")
+        self._names = sorted(name for name in names if self.end_work in ("", name))
         self._due = ""
         if self.end_when and self._names:
             self._commits -= 1
@@ -82,17 +110,65 @@ class Orders:
     def reach(self, when: str) -> None:
         """Leave a note and be gone, if it is time."""
         if self._due == when:
-            os.write(self.notes, f"{when} {self._names[0]}\n".encode())
+            limit_files(resource.RLIM_INFINITY)
+            self.note(f"{when} {self._names[0]}")
             os.kill(os.getpid(), signal.SIGKILL)
 
     def complain(self, db: Connection) -> None:
-        """Fail as a commit does for which the disk has no room."""
-        if time.monotonic() < self.trouble_until:
-            text, error = REASONS[self.trouble]
-            is_file = db.dialect.name == "sqlite"
-            raise OperationalError(
-                "COMMIT", {}, sqlite3.OperationalError(text) if is_file else error(text)
-            )
+        """Fail as a commit does that cannot be written."""
+        if not self.trouble:
+            return
+        if db.dialect.name != "sqlite":
+            self._refused += 1
+            state = SQLSTATES[self.trouble]
+            db.exec_driver_sql(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$")
+        elif self.trouble == BROKEN:
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    def refused(self) -> None:
+        """Count a commit that failed."""
+        self._refused += bool(self.trouble)
+
+
+def limit_files(size: int) -> None:
+    """Let the kernel refuse all writes beyond a size of any file, as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("jt", ctypes.c_ubyte),
+        ("jf", ctypes.c_ubyte),
+        ("k", ctypes.c_uint),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("start", ctypes.POINTER(_Instruction)))
+
+
+# The numbers of fsync, fdatasync and seccomp.
+_CALLS = {"x86_64": (74, 75, 317), "aarch64": (82, 83, 277)}
+_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
+_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+_NO_NEW_PRIVILEGES, _FILTER, _ALL_THREADS = 38, 1, 1
+
+
+def refuse_to_sync() -> None:
+    """Let the kernel fail all that this process syncs, until it ends (seccomp(2))."""
+    fsync, fdatasync, seccomp = _CALLS[platform.machine()]
+    steps = (_Instruction * 5)(
+        _Instruction(_LOAD, 0, 0, 0),
+        _Instruction(_EQUAL, 2, 0, fsync),
+        _Instruction(_EQUAL, 1, 0, fdatasync),
+        _Instruction(_RETURN, 0, 0, _ALLOW),
+        _Instruction(_RETURN, 0, 0, _FAIL | errno.EIO),
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    failed = libc.syscall(seccomp, _FILTER, _ALL_THREADS, ctypes.byref(_Program(5, steps)))
+    assert not failed, os.strerror(ctypes.get_errno())
 
 
 def name_of(work: Work) -> str:
@@ -117,7 +193,11 @@ def wrap_sqlite(orders: Orders) -> None:
             orders.reach(INSIDE)
 
     def committed(self: SqliteStore, results: list[Any]) -> list[Any]:
-        kept = commit(self, results)
+        try:
+            kept = commit(self, results)
+        except OperationalError:
+            orders.refused()
+            raise
         orders.reach(AFTER)
         return kept
 
@@ -154,17 +234,23 @@ def wrap_clock(orders: Orders) -> None:
 
 def listen(orders: Orders, door: socket.socket) -> None:
     """Follow orders for ever."""
+    door.settimeout(TICK_SECONDS)
     while True:
-        orders.take(json.loads(door.recv(ORDER_BYTES_MAX)))
+        with contextlib.suppress(TimeoutError):
+            orders.take(json.loads(door.recv(ORDER_BYTES_MAX)))
+        orders.tick()
 
 
-def run() -> None:
+def run(notes_path: str) -> None:
     """Wrap the stores and the clock, and be the command."""
-    notes = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    notes = os.open(notes_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     orders = Orders(notes, timedelta(seconds=float(os.environ["SOAK_CLOCK_SECONDS"])))
+    orders.take(json.loads(os.environ["SOAK_ORDER"]))
     wrap_sqlite(orders)
     wrap_postgres(orders)
     wrap_clock(orders)
+    if mistake := os.environ.get("SOAK_MISTAKE"):
+        MISTAKES[mistake]()
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     door.bind(("127.0.0.1", 0))
     os.write(notes, f"port {door.getsockname()[1]}\n".encode())
@@ -172,5 +258,42 @@ def run() -> None:
     main()
 
 
+def bear(order: dict[str, Any]) -> int:
+    """Fork a node that does what is ordered; return the number of its process."""
+    process_id = os.fork()
+    if process_id:
+        return process_id
+    try:
+        os.chdir(order["directory"])
+        streams = ((0, "/dev/null", os.O_RDONLY), *((n, order[k], _NEW) for n, k in _OUTPUTS))
+        for number, path, flags in streams:
+            os.dup2(os.open(path, flags, 0o600), number)
+        os.environ.update(order["env"])
+        sys.argv[1:] = order["arguments"]
+        run(order["notes"])
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+_NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+_OUTPUTS = ((1, "out"), (2, "err"))
+
+
+def ended(process_id: int) -> int | None:
+    """Return how a process ended; None while it has not."""
+    found, status = os.waitpid(process_id, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def attend() -> None:
+    """Follow the orders that come line by line."""
+    sys.argv[0] = str(Path(sys.executable).with_name("trunkline"))
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = ended(order["ended"]) if "ended" in order else bear(order)
+        print(json.dumps(answer), flush=True)
+
+
 if __name__ == "__main__":
-    run()
+    attend()
