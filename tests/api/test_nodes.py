@@ -1,5 +1,6 @@
 """Two nodes on one database, in one process: what one is told holds on the other, too."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.nodes import KEY
 from trunkline.app import App
 from trunkline.config import Config
 from trunkline.runtime import Chance, ManualClock
+from trunkline.store.callbacks import SHARDS
 
 pytestmark = pytest.mark.postgresql
 
@@ -153,6 +155,16 @@ async def test_nodes_are_shown_with_what_they_have(nodes: Nodes) -> None:
     page = (await first.request("GET", "/console/nodes", host=host)).body.decode()
     assert "this one" in page
     assert page.count("Webhook shards") == 2
+
+
+async def test_what_a_node_has_is_shown_in_its_order(nodes: Nodes) -> None:
+    """The tenth is behind the second."""
+    host = f"127.0.0.1:{PORT + 1}"
+    page = (await nodes[0].request("GET", "/console/nodes", host=host)).body.decode()
+    found = re.findall(r"<dt>Webhook shards</dt><dd>([0-9, ]+)</dd>", page)
+    shards = [[int(number) for number in some.split(", ")] for some in found]
+    assert sorted(number for some in shards for number in some) == list(range(SHARDS))
+    assert shards == [sorted(some) for some in shards]
 
 
 async def test_what_a_node_had_is_taken_when_it_is_stopped(nodes: Nodes) -> None:

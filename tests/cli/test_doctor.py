@@ -27,6 +27,7 @@ from trunkline.ops.doctor.finding import Finding, Installation, Verdict
 from trunkline.store.callbacks import AttemptRow, CallbackRow, insert_attempts, insert_callbacks
 from trunkline.store.messages import insert_messages
 from trunkline.store.nodes import NodeRow, put_node
+from trunkline.store.outbox import OutboxRow, insert_outbox
 from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.records import ACCOUNTS, insert_record
 from trunkline.store.schema import upgrade
@@ -238,6 +239,26 @@ def test_a_newer_schema_is_wrong_and_an_older_one_a_warning(patient):
     with patient.write() as db:
         db.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert patient.examined()["schema"].verdict is Verdict.WRONG
+
+
+def test_what_waits_for_a_carrier_that_is_gone_is_told(patient):
+    """However short it has waited: nobody will ever send it."""
+    with patient.write() as db:
+        waiting = OutboxRow(
+            account_sid=ACCOUNT,
+            message_sid=sid("SM", NOW),
+            lane="acme/0",
+            flow="3aaaaaaaa",
+            sender="+14155550100",
+            recipient="+15558675310",
+            segments=1,
+            due_at=NOW,
+            expires_at=NOW + timedelta(hours=1),
+        )
+        insert_outbox(db, [waiting])
+    found = patient.examined()["queue of acme"]
+    assert found.verdict is Verdict.WARNING
+    assert "disabled or gone" in found.found
 
 
 def test_a_key_of_another_database_is_wrong(patient):

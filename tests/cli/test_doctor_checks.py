@@ -415,3 +415,6 @@ def test_a_queue_is_judged_by_its_oldest_message():
     found = traffic.queue("acme", old, now=NOW)
     assert found.verdict is WARNING
     assert "5 hours" in found.found
+    found = traffic.queue("acme", young, now=NOW, is_open=False)
+    assert found.verdict is WARNING
+    assert "no other route" in found.found

@@ -1,5 +1,6 @@
 """The nodes that share the database: which live, and which of them has what."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from trunkline.flows.tenure import DELIVERIES, LANES, WEBHOOKS
 # What a lease is for, by how its name begins; all else is one of a kind.
 KINDS = {LANES: "Lanes", WEBHOOKS: "Webhook shards", DELIVERIES: "SMPP customers"}
 OTHERS = "Tasks"
+DIGITS_MAX = 10  # Of a number in a lease's name: shards and lanes have two.
+_DIGITS = re.compile(r"(\d+)")
 _TONES = {"up": "is-good", "leaving": "is-moving", SILENT: "is-bad"}
 
 
@@ -39,4 +42,9 @@ def _holds(node: Node) -> list[tuple[str, list[str]]]:
     for lease in node.leases:
         prefix = next((p for p in KINDS if lease.name.startswith(p)), "")
         found[KINDS.get(prefix, OTHERS)].append(lease.name.removeprefix(prefix))
-    return [(title, names) for title, names in found.items() if names]
+    return [(title, sorted(names, key=_in_order)) for title, names in found.items() if names]
+
+
+def _in_order(name: str) -> list[str]:
+    """Return what puts the tenth behind the second."""
+    return [part.zfill(DIGITS_MAX) if part.isdecimal() else part for part in _DIGITS.split(name)]

@@ -1,6 +1,6 @@
 """All checks of an installation, in the order in which their trouble explains one another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline import __version__
 from trunkline.domain.account import Account
-from trunkline.domain.carrier import CarrierAccount
+from trunkline.domain.carrier import CarrierAccount, CarrierState
 from trunkline.ops.doctor import (
     certificates,
     database,
@@ -129,16 +129,19 @@ def _opened(it: Installation, db: Connection) -> Iterator[Finding | _Contents]:
         yield directory.secret_key_set(it.secret_key, sealed)
     else:
         yield directory.secret_key(it.data_dir / "secret.key", sealed)
-    yield from _waiting(it, db)
+    yield from _waiting(it, db, carriers=contents.carriers)
     yield contents
 
 
-def _waiting(it: Installation, db: Connection) -> Iterator[Finding]:
+def _waiting(
+    it: Installation, db: Connection, *, carriers: Iterable[CarrierAccount]
+) -> Iterator[Finding]:
     now = it.now()
+    opened = {c.name for c in carriers if c.state is not CarrierState.DISABLED}
     yield from (traffic.node(row, now, version=__version__) for row in all_nodes(db))
     depths = measure_depths(db, now)
     for name, waits in depths.queues.items():
-        yield traffic.queue(name, waits, now=now)
+        yield traffic.queue(name, waits, now=now, is_open=name in opened)
     if not depths.queues:
         yield fine("queues", "nothing waits")
     yield traffic.overdue_webhooks(depths.webhook_due_at, now)

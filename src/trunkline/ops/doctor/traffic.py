@@ -78,10 +78,16 @@ def carrier(report: CarrierReport, now: datetime) -> Finding:
     return fine(check, f"{report.type}, {report.state}, {report.bound} bound")
 
 
-def queue(name: str, waiting: Queue, *, now: datetime) -> Finding:
-    """Judge how long messages wait for a carrier."""
+def queue(name: str, waiting: Queue, *, now: datetime, is_open: bool = True) -> Finding:
+    """Judge how long messages wait for a carrier; for a closed one they wait in vain."""
     age = now - waiting.oldest_at
     found = f"{waiting.messages:,} wait, the oldest since {_age(age)}"
+    if not is_open:
+        return doubtful(
+            f"queue of {name}",
+            f"{found}; the carrier is disabled or gone, and no other route may take them",
+            advice="`trunkline routes explain …`: add a route to another carrier, or enable it.",
+        )
     if age > WAITING_MOST:
         return doubtful(
             f"queue of {name}",
