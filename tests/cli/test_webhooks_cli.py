@@ -72,7 +72,8 @@ def test_what_was_given_up_is_listed(call: Call, given_up: str) -> None:
     ]
     (host,) = [line.split() for line in said(call("webhooks", "hosts")).splitlines()[2:]]
     assert host[:4] == [HOST, "0", "2", "11205"]
-    assert said(call("webhooks", "list", "--kind", "inbound")) == "No webhooks were given up.\n"
+    none = said(call("webhooks", "list", "--kind", "inbound"))
+    assert none == "No such webhooks were given up.\n"
     assert said(call("webhooks", "list", "--waiting")) == "No webhooks wait.\n"
 
 

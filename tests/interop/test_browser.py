@@ -21,6 +21,7 @@ from trunkline.connecting import connect
 from trunkline.domain.message import Status
 from trunkline.flows import messages
 from trunkline.runtime import Chance, SystemClock
+from trunkline.store.callbacks import CallbackRow, insert_callbacks
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -332,6 +333,27 @@ async def test_pages_fit_a_narrow_screen(site: Site, open_page: Open, scheme: st
     for path in (*places, *OF_CARRIERS):
         await page.goto(site.url + path)
         assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+
+
+async def test_long_names_of_hosts_fit_a_narrow_screen(site: Site, open_page: Open) -> None:
+    """The lists of webhooks do not scroll sideways either."""
+    now = site.app.platform.clock.now()
+    parked = CallbackRow(
+        sid=site.app.platform.chance.sid("CB", now),
+        account_sid=site.app.facts.account_sid,
+        message_sid=site.app.platform.chance.sid("SM", now),
+        kind="status",
+        url="https://" + "-".join(["long"] * 12) + ".example.com/status",
+        parameters={"MessageStatus": "sent"},
+        token="t",
+        created_at=now,
+        due_at=None,
+    )
+    await site.app.store.write(lambda db: insert_callbacks(db, [parked]))
+    page = await open_page("/webhooks", viewport=NARROW)
+    await expect(page.locator(".webhook-host")).to_have_count(2)
+    wide = "frames => frames.filter(f => f.scrollWidth > f.clientWidth).length"
+    assert await page.eval_on_selector_all(".log-frame", wide) == 0
 
 
 async def expect_delivered(site: Site, sid: str) -> None:

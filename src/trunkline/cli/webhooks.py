@@ -95,14 +95,16 @@ def webhooks() -> None:
 def list_(*, waiting: bool, limit: int, as_json: bool, **given: str | None) -> None:
     """List webhooks that were given up, newest first."""
     status = "waiting" if waiting else "parked"
-    query = [("status", status), ("limit", str(limit)), *_query(given)]
+    chosen = _query(given)
+    query = [("status", status), ("limit", str(limit)), *chosen]
     found = rows(Platform(options.credentials()).fetch(PATH, query), "webhooks")
     if as_json:
         print_json(found)
     elif found:
         print_table(COLUMNS, [_shown(webhook) for webhook in found])
     else:
-        click.echo("No webhooks wait." if waiting else "No webhooks were given up.")
+        some = "No such webhooks" if chosen else "No webhooks"
+        click.echo(f"{some} wait." if waiting else f"{some} were given up.")
 
 
 @webhooks.command("hosts")
