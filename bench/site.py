@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -24,6 +23,7 @@ SENDERS = 16
 OFFERS = 50
 # 60 characters of the GSM alphabet.
 TEXT = "Your code is {:07}. It is good for the next fifty minutes."
+_BOUND = re.compile(rf'^trunkline_lane_bound\{{carrier="{CARRIER}"[^}}]*\}} (\S+)$', re.MULTILINE)
 _COMMITS = re.compile(r"^trunkline_commit_works_(sum|count)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
@@ -90,13 +90,17 @@ class Server:
         return found
 
     def groups(self) -> tuple[float, float]:
-        """Return how many works and how many commits there were so far, in this one process."""
+        """Return how many works and how many commits there were so far, in all processes."""
+        found = {"sum": 0.0, "count": 0.0}
+        for kind, value in _COMMITS.findall(self.metrics()):
+            found[kind] += float(value)
+        return found["sum"], found["count"]
+
+    def metrics(self) -> str:
+        """Return the page of metrics."""
         with contextlib.closing(HTTPConnection("127.0.0.1", self.port)) as connection:
             connection.request("GET", "/metrics")
-            response = connection.getresponse()
-            page = response.read().decode()
-        found = {kind: float(value) for kind, value in _COMMITS.findall(page)}
-        return found.get("sum", 0.0), found.get("count", 0.0)
+            return connection.getresponse().read().decode()
 
     def request(self, customer: Customer, number: int, *, callback: str = "") -> bytes:
         """Return the request that sends message *number*, reported to a URL if there is one."""
@@ -179,9 +183,7 @@ def add_carrier(server: Server, port: int, **settings: object) -> None:
 
 
 def wait_for_binds(server: Server, lanes: int) -> None:
-    """Return once every lane of the carrier is bound."""
-    wait_until(partial(_is_bound, server, lanes), "the carrier is bound")
-
-
-def _is_bound(server: Server, lanes: int) -> bool:
-    return server.ask(f"/trunkline/v1/carriers/{CARRIER}")["bound"] == lanes
+    """Return once every lane of the carrier is bound, whichever worker has it."""
+    wait_until(
+        lambda: sum(map(float, _BOUND.findall(server.metrics()))) == lanes, "lanes are bound"
+    )

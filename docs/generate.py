@@ -55,8 +55,9 @@ What `GET /metrics` shows, as text for Prometheus or, to who prefers it, as Open
 account.
 
 Counters start from 0 with the process. Gauges of the queues and of webhooks that wait are the same
-on all nodes of one database; everything else is of the node that is asked. A histogram `x` is read
-as `x_bucket` with the label `le`, `x_sum` and `x_count`.
+on all nodes of one database; everything else is of the node that is asked. Where a server has
+several workers, every sample has the label `worker` as well, and whichever is asked shows all of
+them. A histogram `x` is read as `x_bucket` with the label `le`, `x_sum` and `x_count`.
 
 """
 

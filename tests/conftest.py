@@ -12,6 +12,7 @@ VARIABLE = "TRUNKLINE_TEST_DATABASE"
 # These keep nothing in a database, so that one run has shown all that they can show.
 WITHOUT_DATABASE = (
     *("unit", "test_shape.py", "api/test_webhook_client", "compat/test_keystone.py"),
+    "cli/test_crew.py",
     *("fuzz/test_fuzz_smpp.py", "fuzz/test_fuzz_twiml.py", "fuzz/test_fuzz_webhooks.py"),
     *("conformance/test_smpp_carrier", "conformance/test_twilio_carrier.py"),
 )

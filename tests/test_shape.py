@@ -48,11 +48,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("flows", "domain", "store", "runtime", "carriers.port", "webhooks.answer"),
         *("config", "connecting", "datadir"),
     },
+    "crew": {
+        *("config", "datadir", "leaving", "reloading", "serving", "starting"),
+        *("ops.gathering", "ops.logs"),
+    },
     "serving": set(),
+    "starting": {"config", "datadir", "serving"},
     "leaving": set(),
     "reloading": {"config"},
     "app": {ANYTHING},
-    "cli": {"app", "config", "connecting", "datadir", "domain", "ops", "runtime"},
+    "cli": {
+        *("app", "crew", "starting", "config", "connecting", "datadir", "domain", "ops", "runtime"),
+    },
 }
 # What the API's resources are is known to the API and to whoever puts the program together.
 RESOURCES_OPEN_TO = {"api", "app"}

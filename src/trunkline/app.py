@@ -1,15 +1,13 @@
 """The composition root: the only module that knows every part, and what joins them."""
 
 import asyncio
-import contextlib
-import errno
-import fcntl
+import gc
 import os
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,13 +32,9 @@ from trunkline.config import Config
 from trunkline.connecting import reachable
 from trunkline.console.app import console_app
 from trunkline.console.gate import loopback_hosts
-from trunkline.datadir import (
-    CREDENTIALS_FILE,
-    Credentials,
-    StartedFacts,
-    replace_node,
-    write_credentials,
-)
+from trunkline.crew.doors import Arrival
+from trunkline.crew.member import Duties, Member, join
+from trunkline.datadir import StartedFacts, replace_node
 from trunkline.dispatch.carriers import Carriers
 from trunkline.dispatch.media import FETCHES_MAX, Media
 from trunkline.dispatch.ownership import Leased, Ownership
@@ -70,8 +64,15 @@ from trunkline.ops.requests import measured
 from trunkline.ops.watch import Watch
 from trunkline.reloading import compare
 from trunkline.runtime import Chance, Clock, Feed, ManualClock, SystemClock
-from trunkline.serving import BACKLOG, server_for
+from trunkline.serving import Server, server_for
 from trunkline.smsc.server import Listen, SmscServer
+from trunkline.starting import (
+    StartupError,
+    leave_credentials,
+    listening,
+    owned,
+    smpp_trouble,
+)
 from trunkline.store import opening
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
@@ -97,6 +98,8 @@ from trunkline.webhooks.client import WebhookClient
 from trunkline.webhooks.guard import parse_guard
 from trunkline.webhooks.requester import Requester
 
+__all__ = ["App", "StartupError", "open_store", "open_vault", "owned", "serve"]
+
 log = structlog.get_logger()
 
 CARRIER = "simulated"
@@ -105,10 +108,6 @@ MEGABYTE = 1_000_000
 # For the webhooks under way when the server stops; most receivers answer within a second.
 FINISH_SECONDS = 2.0
 MANUAL_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-class StartupError(Exception):
-    """The server cannot start; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,17 @@ class Holdings:
 class App:
     """A Trunkline on one data directory, from its database to its ASGI callable."""
 
-    def __init__(self, config: Config, *, clock: Clock, chance: Chance, port: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        chance: Chance,
+        port: int,
+        member: Member | None = None,
+    ) -> None:
         self.config = config
+        self.member = member
         # Before anything is open that would have to be closed again.
         self.tls = None if config.smpp_tls_port is None else _tls_context(config)
         self.store = open_store(config.data_dir, config.database)
@@ -138,8 +146,9 @@ class App:
         self.metrics = self.store.meter = Metrics()
         self.platform = self._platform(base_url)
         self.carriers = Carriers(self.platform)
-        self.ownership = self._ownership(port)
-        self.smsc = smpp_server(self.platform, config, tls=self.tls)
+        name = f"{socket.gethostname()}:{port}" + (f"/{member.number}" if member else "")
+        self.ownership = self._ownership(name)
+        self.smsc = smpp_server(self.platform, config, tls=self.tls, member=member)
         self.client = WebhookClient(
             parse_guard(config.webhook_allow, allow_private=config.is_loopback), clock.now
         )
@@ -152,7 +161,7 @@ class App:
             allowed_hosts=loopback_hosts(port) if config.is_private else frozenset(),
         )
         api = ApiServer(self.platform, RESOURCES)
-        self.watch = self._watch(api, name=f"{socket.gethostname()}:{port}")
+        self.watch = self._watch(api, name=name)
         admin = admin_app(self.platform, self.network)
         self.asgi = front_door(
             api,
@@ -348,7 +357,7 @@ class App:
             meter=self.metrics,
         )
 
-    def _ownership(self, port: int) -> Ownership | None:
+    def _ownership(self, name: str) -> Ownership | None:
         """Return what keeps this node's leases; None for who is alone with its database."""
         if self.platform.tenure.is_alone:
             return None
@@ -356,13 +365,14 @@ class App:
         node = NodeRow(
             # Not of self.chance: a seed makes the same SIDs on every node.
             sid=Chance().sid("ND", now),
-            name=f"{socket.gethostname()}:{port}",
+            name=name,
             version=__version__,
             started_at=now,
             seen_at=now,
             lease_seconds=self.config.lease_seconds,
         )
-        predecessor = replace_node(self.config.data_dir, node.sid)
+        worker = self.member.number if self.member else 0
+        predecessor = replace_node(self.config.data_dir, node.sid, worker=worker)
         return Ownership(self.platform, node, predecessor=predecessor)
 
     def _watch(self, api: ApiServer, *, name: str) -> Watch:
@@ -382,6 +392,7 @@ class App:
                 "build_info": {"version": __version__, "python": python_version()},
                 "node_info": {"node": name, "database": self.store.engine.name},
             },
+            colleagues=self.member,
         )
 
     def _media_files(self) -> MediaFiles:
@@ -493,16 +504,22 @@ def _wrong_key(config: Config) -> StartupError:
     )
 
 
-def smpp_server(platform: Platform, config: Config, *, tls: ssl.SSLContext | None) -> SmscServer:
-    """Return the SMPP server that the settings ask for."""
-    listens = [] if config.smpp_port is None else [Listen(config.smpp_port)]
-    if config.smpp_tls_port is not None:
-        listens.append(Listen(config.smpp_tls_port, tls))
+def smpp_server(
+    platform: Platform, config: Config, *, tls: ssl.SSLContext | None, member: Member | None = None
+) -> SmscServer:
+    """Return the SMPP server that the settings ask for; a worker is handed its connections."""
+    wanted = ((config.smpp_port, None), (config.smpp_tls_port, tls))
+    listens = [Listen(port, context) for port, context in wanted if port is not None]
+    if member is not None:
+        # Where they asked for any free port, it is known by now.
+        pairs = zip(listens, member.ports[1:], strict=True)
+        listens = [replace(listen, port=port) for listen, port in pairs]
     return SmscServer(
         platform,
         host=config.host,
         listens=listens,
         simulator_password=config.smpp_simulator_password if config.is_private else None,
+        is_handed=member is not None,
     )
 
 
@@ -534,10 +551,7 @@ async def start_listening(server: SmscServer) -> None:
     try:
         await server.start()
     except OSError as error:
-        raise StartupError(
-            f"The SMPP server cannot listen: {error.strerror};"
-            " choose other ports with --smpp-port and --smpp-tls-port."
-        ) from error
+        raise smpp_trouble(error) from error
 
 
 def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
@@ -580,6 +594,89 @@ def serve(
         runner.run(_serve(config, sockets, announce=announce, reread=reread))
 
 
+def work(number: int, *, door: int, line: int) -> int:
+    """Run one of several workers until it is told to stop; return the exit code."""
+    os.umask(0o077)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(number, door=door, line=line))
+
+
+async def _work(number: int, *, door: int, line: int) -> int:
+    member = await join(number, door=door, line=line)
+    config = member.config
+    configure_log(config.log_level, is_json=config.log_format == "json")
+    structlog.contextvars.bind_contextvars(worker=number)
+    try:
+        app = App(config, clock=SystemClock(), chance=Chance(), port=member.ports[0], member=member)
+        facts = await _start(app)
+    except StartupError as error:
+        await member.fail(str(error))
+        return 1
+    server = server_for(app.asgi)
+
+    def leave() -> None:
+        member.leave()
+        app.console.close()
+        server.leave()
+
+    # What the settings are now the supervisor says.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    departure = Departure(announce=lambda: None, close=leave)
+    server.on_started = lambda: member.begin(facts, _duties(app, server, leave=departure.at_once))
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(
+            each, lambda: departure.begin_once(app.config.drain_seconds)
+        )
+    await _until_left(app, server, sockets=[])
+    return 0
+
+
+def _duties(app: App, server: Server, *, leave: Callable[[], None]) -> Duties:
+    """Return what a worker does when its supervisor says so."""
+    loop = asyncio.get_running_loop()
+    arriving: set[asyncio.Task[None]] = set()
+
+    def drain() -> None:
+        app.watch.health.is_draining = True
+
+    def take(arrival: Arrival) -> None:
+        # The first way in is HTTP, the others are SMPP's.
+        taking = (
+            app.smsc.take(arrival.connection, arrival.on_lost, listen=arrival.way - 1)
+            if arrival.way
+            else server.take(arrival.connection, arrival.on_lost)
+        )
+        task = loop.create_task(taking)
+        arriving.add(task)
+        task.add_done_callback(arriving.discard)
+
+    return Duties(
+        drain=drain,
+        leave=leave,
+        reload=lambda config: reload(app, lambda: config),
+        take=take,
+        page=app.watch.counted.page,
+    )
+
+
+async def _start(app: App) -> StartedFacts:
+    """Start everything but the HTTP server; return what whoever started it is told."""
+    upstream = await _adopt_upstream(app)
+    await app.start()
+    return replace(app.facts, upstream=upstream, smpp=app.smsc.addresses)
+
+
+async def _until_left(app: App, server: Server, *, sockets: list[socket.socket]) -> None:
+    """Serve until somebody lets the server leave."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        await server.serve(sockets=sockets)
+    finally:
+        await app.stop()
+
+
 async def _serve(
     config: Config,
     sockets: list[socket.socket],
@@ -590,10 +687,8 @@ async def _serve(
     clock: Clock = SystemClock() if config.clock == "system" else ManualClock(MANUAL_START)
     port = int(sockets[0].getsockname()[1])
     app = App(config, clock=clock, chance=Chance(config.seed), port=port)
-    facts = replace(app.facts, upstream=await _adopt_upstream(app))
-    _leave_credentials(config.data_dir, facts)
-    await app.start()
-    facts = replace(facts, smpp=app.smsc.addresses)
+    leave_credentials(config.data_dir, app.facts)
+    facts = await _start(app)
     server = server_for(app.asgi)
     loop = asyncio.get_running_loop()
 
@@ -612,10 +707,7 @@ async def _serve(
     if reread is not None and not sys.stdin.isatty():
         loop.add_signal_handler(signal.SIGHUP, reload, app, reread)
     server.on_started = lambda: announce(facts)
-    try:
-        await server.serve(sockets=sockets)
-    finally:
-        await app.stop()
+    await _until_left(app, server, sockets=sockets)
 
 
 def reload(app: App, reread: Callable[[], Config]) -> None:
@@ -651,61 +743,3 @@ async def _adopt_upstream(app: App) -> str:
         log.warning("the account in the environment is not used", reason=refusal.message)
         return ""
     return offer.name if is_ours else ""
-
-
-def _leave_credentials(data_dir: Path, facts: StartedFacts) -> None:
-    credentials = Credentials(
-        account_sid=facts.account_sid,
-        auth_token=facts.auth_token,
-        base_url=facts.base_url,
-        phone_number=facts.phone_number,
-    )
-    try:
-        write_credentials(data_dir, credentials)
-    except OSError as error:
-        raise StartupError(
-            f"{data_dir / CREDENTIALS_FILE} cannot be written: {error.strerror}."
-        ) from error
-
-
-@contextlib.contextmanager
-def owned(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory, or raise StartupError: SQLite's file is one process's."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("w")
-    except OSError as error:
-        raise StartupError(
-            f"The data directory {data_dir} cannot be written: {error.strerror};"
-            " choose another with --data-dir."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartupError(
-                f"Another Trunkline uses the data directory {data_dir};"
-                " stop it, or choose another with --data-dir."
-            ) from error
-        yield
-
-
-@contextlib.contextmanager
-def listening(config: Config) -> Iterator[list[socket.socket]]:
-    """Hold the address to listen on, or raise StartupError."""
-    try:
-        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = (
-            "is in use"
-            if error.errno == errno.EADDRINUSE
-            else f"cannot be listened on ({error.strerror})"
-        )
-        raise StartupError(
-            f"Port {config.port} on {config.host} {reason};"
-            " stop what uses it, or choose another with --port."
-        ) from error
-    with sock:
-        yield [sock]

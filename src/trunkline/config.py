@@ -31,6 +31,9 @@ RETRY_SECONDS_MAX = 604_800
 WEBHOOK_CONCURRENCY_MAX = 500
 # Below it a slow disk would cost a node its leases; nobody waits five minutes for another node.
 LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 2, 300
+# Each is a node with connections to the database of its own, of which PostgreSQL grants 100 where
+# nobody asked for more, and a machine with more cores than that is better shared by installations.
+WORKERS_MAX = 32
 # An hour is longer than any load balancer waits.
 DRAIN_SECONDS_MAX = 3600
 # An error shows enough of a value to find it again.
@@ -156,6 +159,13 @@ class Config(BaseModel):
         " data directory's file secret.key holds the key, and is made at the first start.",
         must="32 bytes in base64, or the path of a file that holds them",
         is_secret=True,
+    )
+    workers: Annotated[int, Field(ge=1, le=WORKERS_MAX)] = _setting(
+        1,
+        "How many processes serve behind one address on this machine; a process uses one core. More"
+        " than one need `database`, the system's clock, and no seed. What is said of a limit holds"
+        " for each of them.",
+        must=f"a whole number from 1 to {WORKERS_MAX}",
     )
     lease_seconds: Annotated[int, Field(ge=LEASE_SECONDS_MIN, le=LEASE_SECONDS_MAX)] = _setting(
         10,
@@ -369,10 +379,33 @@ def load_config(
     }
     merged["data_dir"] = _Given(data_dir, "as found")
     try:
-        return Config.model_validate({name: entry.value for name, entry in merged.items()})
+        config = Config.model_validate({name: entry.value for name, entry in merged.items()})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise ValueError(_complaint(name, merged[name])) from error
+    if config.workers > 1 and (obstacle := _obstacle_to_workers(config)):
+        origin = merged["workers"].origin
+        raise ValueError(f"The setting workers is {config.workers} {origin}, but {obstacle}.")
+    return config
+
+
+def _obstacle_to_workers(config: Config) -> str:
+    """Return why these settings are for one process alone, and what to do; "" if they are not."""
+    if config.database is None:
+        return (
+            "without the setting database everything is in a file of SQLite, which is one"
+            " process's: set database to a PostgreSQL URL, or workers to 1"
+        )
+    if config.clock != "system":
+        return (
+            "a clock that is moved by hand is one process's: set clock to system, or workers to 1"
+        )
+    if config.seed is not None:
+        return (
+            "which of them answers is chance that no seed repeats: leave seed out, or set"
+            " workers to 1"
+        )
+    return ""
 
 
 def option_name(name: str) -> str:

@@ -114,12 +114,13 @@ def write_credentials(data_dir: Path, credentials: Credentials) -> None:
     fresh.replace(path)
 
 
-def replace_node(data_dir: Path, sid: str) -> str:
+def replace_node(data_dir: Path, sid: str, *, worker: int = 0) -> str:
     """Note which node has a directory to itself; return the one before, "" where none is known.
 
-    That one is dead: it had the directory to itself as well. Raises OSError.
+    That one is dead: it had the directory to itself as well. Of several workers each has a place
+    to itself, the first one that of a server without workers. Raises OSError.
     """
-    path = data_dir / NODE_FILE
+    path = data_dir / (f"{NODE_FILE}.{worker}" if worker else NODE_FILE)
     try:
         before = _read(path).decode("ascii", "replace").strip()
     except FileNotFoundError:

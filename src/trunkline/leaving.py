@@ -19,6 +19,7 @@ class Departure:
         self._announce = announce
         self._close = close
         self._has_begun = False
+        self._has_closed = False
 
     def begin(self, seconds: float) -> None:
         """Leave after *seconds*; the second time end the process as a kill would.
@@ -32,6 +33,17 @@ class Departure:
         self._announce()
         log.debug("leaving", after_seconds=seconds)
         if seconds:
-            asyncio.get_running_loop().call_later(seconds, self._close)
+            asyncio.get_running_loop().call_later(seconds, self.at_once)
         else:
+            self.at_once()
+
+    def begin_once(self, seconds: float) -> None:
+        """Leave after *seconds*; a signal that comes again changes nothing."""
+        if not self._has_begun:
+            self.begin(seconds)
+
+    def at_once(self) -> None:
+        """Take nothing new from now on; said again it changes nothing."""
+        if not self._has_closed:
+            self._has_closed = self._has_begun = True
             self._close()

@@ -29,8 +29,9 @@ CONNECTIONS_MAX = 10_000  # About 60 kB each while they are idle.
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection of a caller."""
+    """One connection of a caller; *on_lost* is called when it is closed."""
 
+    on_lost: Callable[[], None] | None = None
     connections_max = CONNECTIONS_MAX
     request_seconds = REQUEST_SECONDS
     linger_seconds = LINGER_SECONDS
@@ -54,6 +55,8 @@ class Protocol(HttpToolsProtocol):
         """Forget the connection."""
         self._expect_no_more()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Read on, within limits."""
@@ -151,6 +154,23 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         self.on_started()
 
+    async def take(self, connection: socket, on_lost: Callable[[], None]) -> None:
+        """Serve a connection that somebody else accepted; call back when it is closed."""
+
+        def make() -> Protocol:
+            protocol = Protocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            protocol.on_lost = on_lost
+            return protocol
+
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(make, connection)
+        except OSError:
+            # The caller is gone already.
+            connection.close()
+            on_lost()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: uvicorn would raise them again and end the process halfway."""
@@ -164,7 +184,7 @@ class Server(uvicorn.Server):
 
 def server_for(asgi: ASGIApp) -> Server:
     """Return a server for *asgi*; as many connections as this process may have open files."""
-    Protocol.connections_max = min(CONNECTIONS_MAX, _raise_file_limit() - FILES_KEPT)
+    Protocol.connections_max = min(CONNECTIONS_MAX, raise_file_limit() - FILES_KEPT)
     return Server(
         uvicorn.Config(
             asgi,
@@ -181,7 +201,7 @@ def server_for(asgi: ASGIApp) -> Server:
     )
 
 
-def _raise_file_limit() -> int:
+def raise_file_limit() -> int:
     """Return how many files may be open, after asking for as many as are wanted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)

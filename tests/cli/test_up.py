@@ -25,7 +25,7 @@ from tests.processes import (
     wait_until,
 )
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture

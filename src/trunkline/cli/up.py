@@ -1,11 +1,14 @@
 """`trunkline up`: the platform itself."""
 
+from importlib import import_module
+
 import click
 
-from trunkline import app
 from trunkline.cli import options
 from trunkline.cli.banner import announce
 from trunkline.config import Config, load_config, option_name, requirement
+from trunkline.crew.supervisor import supervise
+from trunkline.starting import StartupError
 
 
 def setting_options() -> list[click.Parameter]:
@@ -38,7 +41,9 @@ def up(**given: str | None) -> None:
     except ValueError as error:
         click.echo(f"Error: {error}", err=True)
         click.get_current_context().exit(2)
+    # Who only supervises needs neither the seconds nor the memory that the whole program takes.
+    serve = supervise if config.workers > 1 else import_module("trunkline.app").serve
     try:
-        app.serve(config, announce, reread=lambda: load_config(values))
-    except app.StartupError as error:
+        serve(config, announce, reread=lambda: load_config(values))
+    except StartupError as error:
         raise click.ClickException(str(error)) from error

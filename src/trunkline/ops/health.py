@@ -5,7 +5,7 @@ Rule: nothing secret is told, and asking is cheap: those who ask at once share o
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 from trunkline.domain.carrier import CarrierState
 from trunkline.flows.platform import Platform
 from trunkline.ops.asking import Asking, Reply
+from trunkline.ops.gathering import Colleagues
 from trunkline.store.proof import rewrite_account
 from trunkline.store.schema import current_version, known_versions
 
@@ -52,8 +53,16 @@ class Report:
 class Health:
     """Looks at what the program needs."""
 
-    def __init__(self, platform: Platform, data_dir: Path, *, disk_free_min: int) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        data_dir: Path,
+        *,
+        disk_free_min: int,
+        colleagues: Colleagues | None = None,
+    ) -> None:
         self.is_draining = False
+        self._colleagues = colleagues
         self._platform = platform
         self._data_dir = data_dir
         self.disk_free_min = disk_free_min
@@ -84,7 +93,7 @@ class Health:
             Check("disk", "low" if self.is_disk_low else OK),
             Check("draining", "draining" if self.is_draining else OK),
         )
-        return Report(checks, self._degraded())
+        return Report(checks, [*self._degraded(), *self._missing()])
 
     async def close(self) -> None:
         """Look no more."""
@@ -117,6 +126,11 @@ class Health:
             for name in enabled
         )
         return [f"carriers down: {down} of {len(enabled)}"] if down else []
+
+    def _missing(self) -> Iterator[str]:
+        colleagues = self._colleagues
+        if colleagues is not None and colleagues.missing:
+            yield f"workers down: {len(colleagues.missing)} of {len(colleagues.numbers)}"
 
 
 def _check(name: str, reply: Reply[T], *, judge: Callable[[T], str]) -> Check:

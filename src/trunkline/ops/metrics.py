@@ -19,6 +19,8 @@ PREFIX = "trunkline_"
 # Time series of one metric; 200 carriers with 4 outcomes have 800. Past it all others are one.
 SERIES_MAX = 2000
 OTHER = "other"
+# The label that every sample has where several workers are one server.
+WORKER = "worker"
 
 Labels = tuple[tuple[str, str], ...]
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -181,6 +183,12 @@ METRICS: Mapping[str, Metric] = {
         Metric("ready", _G, "1 while /health/ready answers 200, else 0."),
         Metric("build_info", _G, "Always 1.", ("version", "python")),
         Metric("node_info", _G, "Always 1; which node this is.", ("node", "database")),
+        Metric(
+            "worker_up",
+            _G,
+            "Of several workers: 1 for one whose metrics are here, 0 for one that did not answer.",
+            (WORKER,),
+        ),
     )
 }
 

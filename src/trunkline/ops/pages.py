@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from trunkline.ops.gathering import Colleagues, Gathered, Page, told
 from trunkline.ops.gauges import Gauges
 from trunkline.ops.health import OK, Health
 from trunkline.ops.metrics import Metrics, Showing
@@ -62,18 +64,45 @@ def health_pages(health: Health) -> ASGIApp:
     )
 
 
-def metrics_page(metrics: Metrics, gauges: Gauges, *, readers: Callable[[], Readers]) -> ASGIApp:
+class Counted:
+    """What this process counts, and what all workers count where it is one of several."""
+
+    def __init__(
+        self, metrics: Metrics, gauges: Gauges, *, colleagues: Colleagues | None = None
+    ) -> None:
+        self._metrics = metrics
+        self._gauges = gauges
+        self._colleagues = colleagues
+        self._process = ProcessCollector(registry=None)
+
+    async def page(self) -> Page:
+        """Return what this process counts, for another one to show."""
+        return told(await self._own())
+
+    async def registry(self) -> CollectorRegistry:
+        """Return everything that is to be shown."""
+        registry = CollectorRegistry()
+        if self._colleagues is None:
+            for collector in await self._own():
+                registry.register(collector)
+            return registry
+        pages = await self._colleagues.pages()
+        pages = {**pages, self._colleagues.number: await self.page()}
+        registry.register(Gathered(pages, self._colleagues.numbers))
+        return registry
+
+    async def _own(self) -> list[Collector]:
+        return [Showing(self._metrics, await self._gauges.read()), self._process]
+
+
+def metrics_page(counted: Counted, *, readers: Callable[[], Readers]) -> ASGIApp:
     """Return what answers under /metrics, in Prometheus' text or as OpenMetrics."""
-    process = ProcessCollector(registry=None)
 
     async def show(request: Request) -> Response:
         if not may_read(request, readers()):
             return PlainTextResponse(_FORBIDDEN, 403, headers=NO_STORE)
-        registry = CollectorRegistry()
-        registry.register(Showing(metrics, await gauges.read()))
-        registry.register(process)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        body: bytes = encode(registry)
+        body: bytes = encode(await counted.registry())
         return Response(body, headers=NO_STORE | {"Content-Type": content_type})
 
     return Starlette(routes=[Route("/metrics", show)])

@@ -7,17 +7,19 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from trunkline.flows.platform import Platform
+from trunkline.ops.gathering import Colleagues
 from trunkline.ops.gauges import Gauges
 from trunkline.ops.health import Health
 from trunkline.ops.metrics import Metrics
-from trunkline.ops.pages import Readers, health_pages, metrics_page
+from trunkline.ops.pages import Counted, Readers, health_pages, metrics_page
 from trunkline.ops.pulse import beat
 
 
 class Watch:
     """What the composition root starts beside everything else.
 
-    *sources* are gauges that only it can read, *facts* are gauges that are always 1.
+    *sources* are gauges that only it can read, *facts* are gauges that are always 1; *colleagues*
+    are the workers that are one server with this one.
     """
 
     def __init__(
@@ -30,19 +32,20 @@ class Watch:
         readers: Readers,
         sources: Mapping[str, Callable[[], float]],
         facts: Mapping[str, Mapping[str, str]],
+        colleagues: Colleagues | None = None,
     ) -> None:
-        self.health = Health(platform, data_dir, disk_free_min=disk_free_min)
+        self.health = Health(platform, data_dir, disk_free_min=disk_free_min, colleagues=colleagues)
         self.readers = readers
         self._platform = platform
         self.gauges = Gauges(platform, self.health, sources=sources, facts=facts)
-        self._metrics = metrics
+        self.counted = Counted(metrics, self.gauges, colleagues=colleagues)
         self._pulse: asyncio.Task[None] | None = None
 
     def pages(self) -> dict[str, ASGIApp]:
         """Return what answers, by the path it stands at."""
         return {
             "/health": health_pages(self.health),
-            "/metrics": metrics_page(self._metrics, self.gauges, readers=lambda: self.readers),
+            "/metrics": metrics_page(self.counted, readers=lambda: self.readers),
         }
 
     def start(self) -> None:

@@ -49,23 +49,31 @@ class Door:
         loop, house = asyncio.get_running_loop(), self._house
         while True:
             try:
-                connected, address = await loop.sock_accept(listening)
+                connected, _ = await loop.sock_accept(listening)
             except OSError as error:
                 log.error("no SMPP connection can be accepted", reason=error.strerror)
                 await asyncio.sleep(NO_ROOM_SECONDS)
                 continue
-            host: str = address[0]
-            is_full = len(house.connected) + len(self._shaking) >= house.connections_max
-            if is_full or not house.binds.come(host):
-                connected.close()
-                continue
-            shaking = asyncio.create_task(self._shake(connected, host))
-            self._shaking.add(shaking)
-            shaking.add_done_callback(self._shaking.discard)
+            self.admit(Connection(house, is_stranger=True), connected)
 
-    async def _shake(self, connected: socket.socket, host: str) -> None:
+    def admit(self, connection: Connection, connected: socket.socket) -> None:
+        """Let a stranger shake hands, unless there are too many."""
+        house = self._house
+        try:
+            host: str = connected.getpeername()[0]
+        except OSError:
+            host = ""  # Gone already.
+        is_full = len(house.connected) + len(self._shaking) >= house.connections_max
+        if not host or is_full or not house.binds.come(host):
+            connected.close()
+            connection.closed.set_result(None)
+            return
+        shaking = asyncio.create_task(self._shake(connection, connected, host=host))
+        self._shaking.add(shaking)
+        shaking.add_done_callback(self._shaking.discard)
+
+    async def _shake(self, connection: Connection, connected: socket.socket, *, host: str) -> None:
         """Let one in whose handshake succeeds; it leaves the strangers by itself then."""
-        connection = Connection(self._house, is_stranger=True)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
@@ -76,3 +84,4 @@ class Door:
         except (OSError, RuntimeError):
             # Its connection was never made, so nobody else counts it out.
             self._house.binds.go(host)
+            connection.closed.set_result(None)

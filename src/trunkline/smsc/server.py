@@ -1,8 +1,9 @@
 """The SMPP server: listens, keeps an eye on who is bound, and takes leave in good order."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -40,6 +41,7 @@ class SmscServer:
     """Serves SMPP on no port, one or several; what is owed is kept in any case.
 
     *simulator_password* lets anybody on this machine bind to the simulated network; None: nobody.
+    With *is_handed* somebody else listens, and hands connections to `take`.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class SmscServer:
         listens: Sequence[Listen],
         simulator_password: str | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        is_handed: bool = False,
     ) -> None:
         self._platform = platform
         self._host = host
         self._listens = listens
+        self._is_handed = is_handed
         self._simulator_password = simulator_password
         self._binds = Binds()
         self._courier = Courier(platform, self._binds)
@@ -67,12 +71,14 @@ class SmscServer:
             connections_max=connections_max,
         )
         self._servers: list[asyncio.Server] = []
-        self._doors: list[Door] = []
+        self._doors: dict[Listen, Door] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def ports(self) -> list[int]:
         """The ports that are listened on, in the order in which they were asked for."""
+        if self._is_handed:
+            return [listen.port for listen in self._listens]
         return [int(server.sockets[0].getsockname()[1]) for server in self._servers]
 
     @property
@@ -102,28 +108,53 @@ class SmscServer:
         for credential in (await in_force(self._platform)).values():
             await self._desk.resume(credential, now=loop.time())
         for listen in self._listens:
-            server = await loop.create_server(
-                lambda: Connection(self._house),
-                self._host,
-                listen.port,
-                backlog=BACKLOG,
-                start_serving=listen.tls is None,
-            )
-            self._servers.append(server)
             if listen.tls is not None:
-                door = Door(self._house, listen.tls)
-                self._doors.append(door)
-                door.open(server, backlog=BACKLOG)
+                self._doors[listen] = Door(self._house, listen.tls)
+            if not self._is_handed:
+                await self._listen(listen)
         self._tasks = [
             asyncio.create_task(self._courier.run()),
             asyncio.create_task(self._look_after()),
         ]
 
+    async def take(
+        self, connected: socket.socket, on_lost: Callable[[], None], *, listen: int
+    ) -> None:
+        """Serve a connection that somebody else accepted at one of the ports; call back at its end.
+
+        *listen* is the place of the port among those that were asked for.
+        """
+        asked = self._listens[listen]
+        connection = Connection(self._house, is_stranger=asked.tls is not None)
+        connection.closed.add_done_callback(lambda _: on_lost())
+        if asked.tls is not None:
+            self._doors[asked].admit(connection, connected)
+            return
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: connection, connected)
+        except OSError:
+            # The client is gone already.
+            connected.close()
+            connection.closed.set_result(None)
+
+    async def _listen(self, listen: Listen) -> None:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self._house),
+            self._host,
+            listen.port,
+            backlog=BACKLOG,
+            start_serving=listen.tls is None,
+        )
+        self._servers.append(server)
+        if listen.tls is not None:
+            self._doors[listen].open(server, backlog=BACKLOG)
+
     async def stop(self) -> None:
         """Listen no more and unbind who is bound; what is not done is on disk."""
         for server in self._servers:
             server.close()
-        for door in self._doors:
+        for door in self._doors.values():
             await door.close()
         leaving = [connection.closed for connection in self._house.connected]
         for connection in list(self._house.connected):
@@ -135,7 +166,7 @@ class SmscServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._servers, self._doors, self._tasks = [], [], []
+        self._servers, self._doors, self._tasks = [], {}, []
 
     async def _look_after(self) -> None:
         """See to what changes by itself or elsewhere, until cancelled."""
