@@ -54,6 +54,10 @@ class ScriptedCarrier:
         """Say what the test says."""
         return self.rooms
 
+    def capacity(self, lane: int) -> int:
+        """Say the same."""
+        return self.rooms
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

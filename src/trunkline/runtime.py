@@ -153,6 +153,11 @@ class Bell:
         self._event.clear()
         return was_rung
 
+    async def rung(self) -> None:
+        """Return when rung."""
+        await self._event.wait()
+        self._event.clear()
+
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Return when rung or after *seconds*, whichever is first."""
         if self._event.is_set():

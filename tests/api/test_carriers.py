@@ -36,7 +36,7 @@ from trunkline.dispatch.lanes import handler
 from trunkline.domain.carrier import Setting
 from trunkline.flows import carriers, routes
 from trunkline.flows.receipts import CLOCKS_APART_MICROS_MAX
-from trunkline.runtime import Chance
+from trunkline.runtime import BATCH_MAX, Chance
 from trunkline.store.outbox import outbox_size
 from trunkline.store.schema import MIGRATIONS
 from trunkline.store.strays import RECEIPT, Stray, insert_strays, page_strays
@@ -76,6 +76,9 @@ class ScriptedCarrier:
 
     def room(self, lane: int) -> int:
         return 0 if self.down_since else self.space
+
+    def capacity(self, lane: int) -> int:
+        return BATCH_MAX
 
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None

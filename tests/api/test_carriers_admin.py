@@ -97,6 +97,10 @@ class Scripted:
         """Have none."""
         return 0
 
+    def capacity(self, lane: int) -> int:
+        """Have none."""
+        return 0
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

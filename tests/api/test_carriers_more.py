@@ -328,3 +328,79 @@ def plans_of(engine: Engine) -> set[tuple[str, str]]:
         found.update((statement, row[-1]) for row in plan)
 
     return found
+
+
+async def test_a_single_text_is_taken_in_beside_a_long_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its flow nothing older waits on disk: it leaves with the next batch, and nobody looks."""
+    monkeypatch.setattr(schedule, "FLOW_ROWS_MAX", 40)
+    one = await world.add("one")
+    one.space = 0
+    await fill(world, ["Crowd"], each=200)
+    lane = lane_of(world, "one/0")
+    one.space = 10
+    assert await lane.step()
+    await lane.settle()
+    looks: list[str] = []
+
+    def note(db: Connection, lane: str, **_: object) -> list[str]:
+        looks.append(lane)
+        return []
+
+    monkeypatch.setattr(lanes, "flows_of", note)
+    sid = str((await world.send()).json["sid"])
+    assert await lane.step()
+    await lane.settle()
+    assert sid in {s.message_sid for s in one.seen[-10:]}
+    while await lane.step():
+        await lane.settle()
+    assert (len(one.seen), looks) == (201, [])
+    mine = [s.recipient for s in one.seen if s.sender == "Crowd"]
+    assert mine == sorted(mine)
+
+
+async def test_what_comes_while_a_lane_reads_on_keeps_its_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its flow has older texts on disk; what was read before it came is not all there is."""
+    monkeypatch.setattr(schedule, "FLOW_ROWS_MAX", 20)
+    one = await world.add("one")
+    one.space = 0
+    sender = str(world.number)
+    await fill(world, [sender], each=35)
+    lane, store = lane_of(world, "one/0"), world.app.platform.store
+    one.space = 12
+    assert await lane.step()
+    await lane.settle()
+    read, has_read, may_go_on = store.read, asyncio.Event(), asyncio.Event()
+
+    async def late(query: Any) -> Any:
+        found = await read(query)
+        has_read.set()
+        await may_go_on.wait()
+        return found
+
+    monkeypatch.setattr(store, "read", late)
+    one.space = 5
+    assert await lane.step()
+    await has_read.wait()
+    monkeypatch.setattr(store, "read", read)
+    sid = str((await world.send()).json["sid"])
+    one.space = 1
+    assert await lane.step()
+    may_go_on.set()
+    while await lane.step():
+        await lane.settle()
+    assert (len(one.seen), one.seen[-1].message_sid) == (36, sid)
+
+
+async def test_a_crowd_is_claimed_by_and_by(world: World) -> None:
+    """A commit holds no more than takes moments: who comes meanwhile waits for it."""
+    one = await world.add("one")
+    one.space = 0
+    await fill(world, ["Crowd"], each=3 * lanes.CLAIM_MAX)
+    one.space = 10 * lanes.CLAIM_MAX
+    lane = lane_of(world, "one/0")
+    assert [await lane.step() for _ in range(4)] == [*[lanes.CLAIM_MAX] * 3, 0]
+    await lane.settle()

@@ -1,7 +1,7 @@
 """Working off what is due: dead hosts, bugs and news, on a source that the test holds."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,8 +9,9 @@ import pytest
 
 from tests.harness import NOON
 from trunkline.dispatch.hosts import Pace
-from trunkline.dispatch.pool import LOOK_SECONDS, Answered, Pool
-from trunkline.runtime import Batcher, Bell, ManualClock
+from trunkline.dispatch.pool import LOOK_SECONDS, NEW_ROWS_MAX, Answered, Found, Pool
+from trunkline.runtime import Batcher, Bell, Inbox, ManualClock
+from trunkline.store.hosts import Turn
 
 PLACES = 50
 
@@ -22,6 +23,7 @@ class Row:
     key: str
     host: str
     due_at: datetime = NOON
+    account: str = "AC1"
 
 
 @dataclass
@@ -31,18 +33,29 @@ class Source:
     rows: list[Row] = field(default_factory=list)
     performed: list[str] = field(default_factory=list)
     looks: int = 0
+    most: int = 0
     name: str = "test"
 
-    def place(self, row: Row) -> tuple[str, str]:
-        return row.key, row.host
+    def place(self, row: Row) -> tuple[str, Turn]:
+        return row.key, Turn(row.host, row.account)
 
     async def load(
-        self, now: datetime, supplied: Iterable[str], *, limit: int
-    ) -> tuple[Sequence[Row], datetime | None]:
+        self,
+        now: datetime,
+        *,
+        supplied: Collection[Turn],
+        known: Mapping[Turn, Set[str]],
+        limit: int,
+    ) -> Found[Row]:
         self.looks += 1
-        passed_over = set(supplied)
-        due = [r for r in self.rows if r.due_at <= now and r.host not in passed_over]
-        return due[:limit], min((r.due_at for r in self.rows if r.due_at > now), default=None)
+        new = [r for r in self.rows if r.due_at <= now and not self._is_had(r, supplied, known)]
+        next_at = min((r.due_at for r in self.rows if r.due_at > now), default=None)
+        self.most = max(self.most, len(new[:limit]))
+        return Found(new[:limit], next_at, is_all=len(new) <= limit)
+
+    def _is_had(self, row: Row, supplied: Collection[Turn], known: Mapping[Turn, Set[str]]) -> bool:
+        key, turn = self.place(row)
+        return turn in supplied or key in known.get(turn, ())
 
     async def perform(self, row: Row, answered: Answered) -> None:
         if row.host.startswith("dead"):
@@ -52,6 +65,31 @@ class Source:
             raise LookupError(row.key)
         self.performed.append(row.key)
         answered(Pace.QUICK)
+
+
+@dataclass
+class SlowSource(Source):
+    """One whose answer to a look is late."""
+
+    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    is_performed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def perform(self, row: Row, answered: Answered) -> None:
+        await super().perform(row, answered)
+        self.is_performed.set()
+
+    async def load(
+        self,
+        now: datetime,
+        *,
+        supplied: Collection[Turn],
+        known: Mapping[Turn, Set[str]],
+        limit: int,
+    ) -> Found[Row]:
+        self.is_asked.set()
+        await self.may_answer.wait()
+        return await super().load(now, supplied=supplied, known=known, limit=limit)
 
 
 @dataclass
@@ -140,3 +178,40 @@ async def test_of_a_list_that_fails_only_the_culprit_fails() -> None:
         *[type(None)] * 2,
     ]
     assert sorted(done) == [0, 1, 2, 4, 5]
+
+
+async def test_one_account_with_thousands_of_rows_starves_no_other_at_its_host(desk: Desk) -> None:
+    """Neither in memory nor on disk: the single row is done among the first."""
+    many = rows("live", 3000)
+    desk.source.rows = [*many, Row("single", "live", account="AC2")]
+    while "single" not in desk.source.performed:
+        assert await desk.pool.step()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert len(desk.source.performed) < 3000
+    await desk.pool.stop()
+
+
+async def test_what_is_known_is_not_asked_for_again(desk: Desk) -> None:
+    """A look brings so much and no more, whatever is in memory already."""
+    desk.source.rows = rows("dead", 500) + rows("live", 1000)
+    await desk.work()
+    assert len(desk.source.performed) == 1000
+    assert desk.source.most <= NEW_ROWS_MAX
+    await desk.pool.stop()
+
+
+async def test_what_comes_during_a_look_does_not_wait_for_it() -> None:
+    """It is in memory; only what is on disk alone must be read."""
+    source, clock, inbox = SlowSource(), ManualClock(NOON), Inbox[Row](Bell())
+    pool = Pool(source, clock, bell=inbox.bell, concurrency=PLACES, inbox=inbox)
+    step = asyncio.create_task(pool.step())
+    await source.is_asked.wait()
+    row = Row("new", "a")
+    source.rows.append(row)
+    inbox.offer([row])
+    await source.is_performed.wait()
+    assert (source.performed, step.done()) == (["new"], False)
+    source.may_answer.set()
+    await step
+    await pool.stop()

@@ -34,6 +34,7 @@ from trunkline.carriers.port import (
 from trunkline.dispatch.lanes import Lane, handler
 from trunkline.domain.carrier import Setting
 from trunkline.flows import carriers, routes
+from trunkline.runtime import BATCH_MAX
 from trunkline.store.outbox import outbox_size
 
 NAMES = ("one", "two", "three")
@@ -114,6 +115,9 @@ class WildCarrier:
 
     def room(self, lane: int) -> int:
         return 0 if self.down_since else self.space
+
+    def capacity(self, lane: int) -> int:
+        return BATCH_MAX
 
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None

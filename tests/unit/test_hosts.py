@@ -8,7 +8,12 @@ from trunkline.dispatch.hosts import (
     Hosts,
     Pace,
 )
-from trunkline.store.hosts import host_of
+from trunkline.store.hosts import Turn, host_of
+
+
+def turn(host: str, account: str = "AC1") -> Turn:
+    """Return an account at a host."""
+    return Turn(host, account)
 
 
 def filled(**rows: int) -> Hosts[int]:
@@ -16,7 +21,7 @@ def filled(**rows: int) -> Hosts[int]:
     hosts: Hosts[int] = Hosts()
     for host, count in rows.items():
         for row in range(count):
-            assert hosts.add(host, row)
+            assert hosts.add(turn(host), row)
     return hosts
 
 
@@ -47,7 +52,7 @@ def test_answers_widen_a_window_up_to_its_limit() -> None:
     for row in range(200):
         assert hosts.take()
         hosts.done("a", Pace.QUICK)
-        hosts.add("a", row)
+        hosts.add(turn("a"), row)
     assert len(taken(hosts)) == WINDOW_MAX
 
 
@@ -64,15 +69,15 @@ def test_silence_narrows_a_window_to_one() -> None:
 def test_a_host_of_which_enough_wait_takes_no_more() -> None:
     """What is beyond its room stays on disk, and others are taken in all the same."""
     hosts = filled(a=WAITING_PER_PLACE * WINDOW_START**2, b=1)
-    assert not hosts.add("a", 99)
-    assert hosts.supplied() == {"a"}
-    assert hosts.add("b", 2)
+    assert not hosts.add(turn("a"), 99)
+    assert hosts.supplied() == {turn("a")}
+    assert hosts.add(turn("b"), 2)
 
 
 def test_all_hosts_together_have_a_limit() -> None:
     """Any number of hosts cannot fill the memory."""
     hosts: Hosts[int] = Hosts()
-    assert sum(hosts.add(f"host{n}", n) for n in range(WAITING_MAX + 5)) == WAITING_MAX
+    assert sum(hosts.add(turn(f"host{n}"), n) for n in range(WAITING_MAX + 5)) == WAITING_MAX
 
 
 def test_a_host_without_work_is_forgotten() -> None:
@@ -82,7 +87,7 @@ def test_a_host_without_work_is_forgotten() -> None:
     hosts.done("a", Pace.SILENT)
     assert hosts.take() is None
     for row in range(10):
-        hosts.add("a", row)
+        hosts.add(turn("a"), row)
     assert len(taken(hosts)) == WINDOW_START
 
 
@@ -94,14 +99,54 @@ def test_the_host_of_a_url() -> None:
     assert host_of("javascript:alert(1)") == ""
 
 
-def test_quick_hosts_leave_room_for_others() -> None:
-    """However many rows they have, half of the memory is for hosts that are not known yet."""
-    hosts = filled(a=2, b=2, c=2, d=2)
-    for _ in range(4 * WINDOW_MAX):
+def quick(*names: str) -> Hosts[int]:
+    """Return hosts that have answered so often that each has as many requests as any may."""
+    hosts = filled(**dict.fromkeys(names, 2))
+    for _ in range(len(names) * WINDOW_MAX):
         job = hosts.take()
         assert job
         hosts.done(job[0], Pace.QUICK)
-        hosts.add(job[0], 0)
-    added = sum(hosts.add(name, row) for name in "abcd" for row in range(WAITING_MAX))
-    assert WAITING_MAX // 2 < added < WAITING_MAX * 3 // 4
-    assert hosts.add("new", 0)
+        hosts.add(turn(job[0]), 0)
+    return hosts
+
+
+def test_quick_hosts_leave_room_for_others() -> None:
+    """However many rows they have, one that comes later finds as much room as any of them."""
+    hosts = quick("a", "b", "c", "d")
+    added = sum(hosts.add(turn(name), row) for name in "abcd" for row in range(WAITING_MAX))
+    assert WAITING_MAX // 2 < added < WAITING_MAX * 9 // 10
+    assert hosts.add(turn("new"), 0)
+
+
+def test_at_one_host_accounts_take_turns() -> None:
+    """A single row of one comes right after the next of another's many."""
+    hosts = filled(a=20)
+    assert hosts.take() == ("a", 0)
+    assert hosts.add(turn("a", "AC2"), 99)
+    assert [hosts.take() for _ in range(3)] == [("a", 1), ("a", 99), ("a", 2)]
+
+
+def test_accounts_share_the_window_of_their_host() -> None:
+    """A host that takes long gets no more requests because several accounts use it."""
+    hosts = filled(a=10)
+    for row in range(10):
+        assert hosts.add(turn("a", "AC2"), row)
+    assert len(taken(hosts)) == WINDOW_START
+
+
+def test_what_one_account_has_fills_no_room_of_another_at_its_host() -> None:
+    """It stays on disk beyond its own room; the other's is as large."""
+    hosts = quick("a")
+    mine = sum(hosts.add(turn("a"), row) for row in range(WAITING_MAX))
+    assert not hosts.add(turn("a"), 0)
+    assert (hosts.is_supplied(turn("a")), hosts.is_supplied(turn("a", "AC2"))) == (True, False)
+    others = sum(hosts.add(turn("a", "AC2"), row) for row in range(WAITING_MAX))
+    assert others > mine // 4
+
+
+def test_accounts_of_one_host_leave_room_for_other_hosts() -> None:
+    """However many accounts have something for a host that is dead."""
+    hosts: Hosts[int] = Hosts()
+    added = sum(hosts.add(turn("dead", f"AC{n}"), n) for n in range(2 * WAITING_MAX))
+    assert added <= WAITING_MAX // 2
+    assert hosts.add(turn("live"), 0)

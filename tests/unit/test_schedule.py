@@ -16,6 +16,7 @@ from trunkline.dispatch.schedule import (
     AHEAD_SECONDS,
     FLOW_ROWS_MAX,
     FLOW_ROWS_MIN,
+    READ_MAX,
     ROWS_MAX,
     Schedule,
 )
@@ -244,7 +245,9 @@ def test_what_is_read_fits_into_memory() -> None:
     schedule = filled([])
     assert schedule.limits(["3a"]) == {"3a": FLOW_ROWS_MAX}
     many = [f"3{number}" for number in range(ROWS_MAX // 5)]
-    assert set(schedule.limits(many).values()) == {5}
+    limits = schedule.limits(many)
+    assert (len(limits), set(limits.values())) == (READ_MAX, {1})
+    assert set(schedule.limits(many[: READ_MAX // 5]).values()) == {5}
     queued = rows(FLOW_ROWS_MAX // 4)
     schedule.add(queued)
     schedule.take(0.0, segments=10)

@@ -216,6 +216,12 @@ class Carrier(Protocol):
         The `changed` that a connector was opened with is called when that grows from 0.
         """
 
+    def capacity(self, lane: int) -> int:
+        """Say how many segments a lane may have in hand: those here, and those without an answer.
+
+        So many may be in doubt after a crash; there is never more room than that.
+        """
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

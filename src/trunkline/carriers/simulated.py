@@ -135,6 +135,10 @@ class SimulatedCarrier:
         """Say that there is always room."""
         return BATCH_MAX
 
+    def capacity(self, lane: int) -> int:
+        """Say how many segments a lane may have in hand."""
+        return BATCH_MAX
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

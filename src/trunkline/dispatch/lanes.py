@@ -44,6 +44,9 @@ from trunkline.store.outbox import (
 UNDER_WAY_MAX = 4000
 # Flows that one look asks for: each costs a seek. With more, the others take turns.
 FLOWS_MAX = 500
+# Messages of one claim. All later steps of a crowd are as large as what was claimed together, and
+# a single text that comes meanwhile waits for each of them; this is some milliseconds of work.
+CLAIM_MAX = 50
 # However clocks jump and whoever writes, the database is looked at after this.
 LOOK_SECONDS = 5.0
 # Deferred messages that keep the next ones to the same recipient waiting; past it, and after a
@@ -72,11 +75,13 @@ class Lane:
         self._is_new = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0  # Segments.
-        self._window = 0  # The most the carrier ever had room for.
         self._ended: list[handover.Handed] = []
         self._recording: asyncio.Task[None] | None = None
         self._turn = ""
-        self._is_complete = False  # Whether all that is due is in memory.
+        self._knows_flows = False  # Whether of all that is due something is in memory.
+        self._behind: set[str] = set()  # Flows that may have more on disk than is in memory.
+        self._reading: asyncio.Task[None] | None = None
+        self._passed_by: set[str] = set()  # Flows of which something came while we read.
         self._look_at = platform.clock.now()
         self._due_at: datetime | None = None  # When something on disk will be due.
         self._resting: list[tuple[datetime, str, OutboxRow]] = []
@@ -120,8 +125,8 @@ class Lane:
 
     async def settle(self) -> None:
         """Return once everything that was started is recorded, or failed to be."""
-        while self._tasks or self._recording:
-            tasks = [*self._tasks, *([self._recording] if self._recording else [])]
+        while self._tasks or self._recording or self._is_reading():
+            tasks = [*self._tasks, *filter(None, (self._recording, self._reading))]
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
@@ -136,6 +141,9 @@ class Lane:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
 
+    def _is_reading(self) -> bool:
+        return self._reading is not None and not self._reading.done()
+
     def _give_up_answers(self, db: Connection) -> None:
         self.lease.hold(db)
         give_up_answers(db, self.name)
@@ -147,11 +155,16 @@ class Lane:
         self._take_in()
         if self._should_look(now):
             await self._look(now)
+        else:
+            await self._begin_reading(now)
         # Asked again: what was handed over last has been put into the carrier's window meanwhile.
         room = self._room()
         if room <= 0:
             return 0
         rows = self._schedule.take(self._elapsed(now), segments=room)
+        if not rows and self._reading is not None:
+            await self._finish_reading()
+            rows = self._schedule.take(self._elapsed(now), segments=room)
         if not rows:
             return 0
         load = None
@@ -174,12 +187,10 @@ class Lane:
         """Return how many segments may be claimed now.
 
         Of what is with the carrier, or answered and not recorded, there is no more than the carrier
-        ever had room for: so much would be in doubt after a crash.
+        may have: so much would be in doubt after a crash.
         """
-        room = self._carrier.room(self.index)
-        self._window = max(self._window, room)
-        left = min(self._window, UNDER_WAY_MAX) - self._under_way
-        return min(room, left, BATCH_MAX)
+        left = min(self._carrier.capacity(self.index), UNDER_WAY_MAX) - self._under_way
+        return min(self._carrier.room(self.index), left, CLAIM_MAX)
 
     def _elapsed(self, now: datetime) -> float:
         """Return seconds that never go back: a clock that is set back must not stop a sender."""
@@ -190,19 +201,23 @@ class Lane:
     def _take_in(self) -> None:
         """Take into memory what was just written, where nothing older waits on disk."""
         rows = self.inbox.take()
-        self._is_complete &= not self.inbox.take_news()
-        if self._is_complete:
-            self._is_complete = self._schedule.add(rows) == len(rows)
+        self._knows_flows &= not self.inbox.take_news()
+        if self._knows_flows:
+            self._passed_by |= self._behind.intersection(row.flow for row in rows)
+            rows = [row for row in rows if row.flow not in self._behind]
+            if self._schedule.add(rows) < len(rows):
+                self._behind |= {row.flow for row in rows if not self._schedule.knows(row)}
 
     def _should_look(self, now: datetime) -> bool:
         is_due = self._due_at is not None and self._due_at <= now
         is_fresh = timedelta(0) <= now - self._look_at < timedelta(seconds=LOOK_SECONDS)
-        return is_due or not is_fresh or not self._is_complete
+        return is_due or not is_fresh or not self._knows_flows
 
     async def _look(self, now: datetime) -> None:
         """Take into memory what is due, a little of each flow."""
+        await self._finish_reading()
         store = self._platform.store
-        flows, is_all = await store.read(self._next_flows)
+        flows, self._knows_flows = await store.read(self._next_flows)
         limits = self._schedule.limits(flows)
 
         def query(db: Connection) -> tuple[list[OutboxRow], datetime | None]:
@@ -211,10 +226,39 @@ class Lane:
 
         rows, self._due_at = await store.read(query)
         self._look_at = now
+        self._behind = set(flows)
+        self._add(rows, limits)
+
+    async def _begin_reading(self, now: datetime) -> None:
+        """Read on in flows that have few rows here, and may have more on disk.
+
+        What is here goes on its way meanwhile.
+        """
+        if self._reading is not None and self._reading.done():
+            await self._finish_reading()
+        if self._reading is None and (limits := self._schedule.limits(self._behind)):
+            self._passed_by.clear()
+            self._reading = asyncio.create_task(self._read_on(now, limits))
+
+    async def _finish_reading(self) -> None:
+        if self._reading is not None:
+            reading, self._reading = self._reading, None
+            await reading
+
+    async def _read_on(self, now: datetime, limits: Mapping[str, int]) -> None:
+        store = self._platform.store
+        rows = await store.read(lambda db: load_due(db, self.name, now, limits=limits))
+        self._add(rows, limits)
+        # What came while we read, and was left to the disk, may not be in what we read.
+        self._behind |= self._passed_by
+        self.bell.ring()
+
+    def _add(self, rows: Sequence[OutboxRow], limits: Mapping[str, int]) -> None:
+        """Take in what was read of some flows, so much of each; note which have no more."""
         self._schedule.add(rows)
         found = Counter(row.flow for row in rows)
-        is_all = is_all and all(found[flow] < limits.get(flow, 0) for flow in flows)
-        self._is_complete = is_all and all(self._schedule.knows(row) for row in rows)
+        cut = {row.flow for row in rows if not self._schedule.knows(row)}
+        self._behind -= {flow for flow in limits if found[flow] < limits[flow]} - cut
 
     def _next_flows(self, db: Connection) -> tuple[list[str], bool]:
         """Return the urgent flows, and of the least urgent ones some others than last time.

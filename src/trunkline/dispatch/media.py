@@ -1,15 +1,16 @@
 """The media that messages wait for."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Set
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from trunkline.dispatch.hosts import Pace
-from trunkline.dispatch.pool import Answered
+from trunkline.dispatch.pool import Answered, Found
 from trunkline.flows.media import fetch_media, put_off
 from trunkline.flows.platform import Platform
+from trunkline.store.hosts import Turn
 from trunkline.store.media import MediaFetch, load_due_fetches, next_due_fetch
 from trunkline.webhooks.requester import Requester
 
@@ -25,18 +26,27 @@ class Media:
         self._platform = platform
         self._fetcher = fetcher
 
-    def place(self, row: MediaFetch) -> tuple[str, str]:
-        """Return the message of a fetch and the host of its first URL."""
-        return row.message_sid, row.host
+    def place(self, row: MediaFetch) -> tuple[str, Turn]:
+        """Return the message of a fetch, and the host of its first URL with its account."""
+        return row.message_sid, Turn(row.host, row.account_sid)
 
     async def load(
-        self, now: datetime, supplied: Iterable[str], *, limit: int
-    ) -> tuple[Sequence[MediaFetch], datetime | None]:
-        """Return due fetches, except from *supplied* hosts; and when the next one will be."""
+        self,
+        now: datetime,
+        *,
+        supplied: Collection[Turn],
+        known: Mapping[Turn, Set[str]],
+        limit: int,
+    ) -> Found[MediaFetch]:
+        """Return due fetches, but for known ones and those of supplied turns."""
+        sids = frozenset[str]().union(*known.values())
 
-        def query(db: Connection) -> tuple[list[MediaFetch], datetime | None]:
-            due = load_due_fetches(db, now, limit=limit, passing_over=supplied)
-            return due, next_due_fetch(db, now)
+        def query(db: Connection) -> Found[MediaFetch]:
+            # What is known already is found again, so as many more are asked for.
+            most = limit + len(sids)
+            due = load_due_fetches(db, now, limit=most, passing_over=supplied)
+            new = [row for row in due if row.message_sid not in sids][:limit]
+            return Found(new, next_due_fetch(db, now), is_all=len(due) < most)
 
         return await self._platform.store.read(query)
 

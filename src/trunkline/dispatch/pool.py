@@ -1,21 +1,33 @@
-"""Works off what is due, many rows at once, taking turns between the hosts they go to."""
+"""Works off what is due, many rows at once; hosts take turns, and at each host accounts do."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from trunkline.dispatch.hosts import Hosts, Pace
 from trunkline.runtime import Bell, Clock, Inbox
+from trunkline.store.hosts import Turn
 
-NEW_ROWS_MAX = 200  # What one host that answers quickly may have waiting; more is read in vain.
+NEW_ROWS_MAX = 200  # What one look brings; reading takes the processor from what is under way.
 LOOK_SECONDS = 5  # However clocks jump and bells fail, the database is looked at after this.
 
 # What is answered and waits for its commit, beside what is under way; a full disk keeps it here.
-COMMITTING_MAX = 1000
+# It goes into one commit, for which others wait: so no more than takes some milliseconds.
+COMMITTING_MAX = 300
 
 Row = TypeVar("Row")
 Answered = Callable[[Pace], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Row]):
+    """What a look brings: rows, when the next one will be due, and whether those due are all."""
+
+    rows: Sequence[Row]
+    next_at: datetime | None
+    is_all: bool
 
 
 class Source(Protocol[Row]):
@@ -25,13 +37,18 @@ class Source(Protocol[Row]):
     def name(self) -> str:
         """What the log calls it."""
 
-    def place(self, row: Row) -> tuple[str, str]:
-        """Return the key of a row and the host that it goes to."""
+    def place(self, row: Row) -> tuple[str, Turn]:
+        """Return the key of a row and the turn in which it comes."""
 
     async def load(
-        self, now: datetime, supplied: Iterable[str], *, limit: int
-    ) -> tuple[Sequence[Row], datetime | None]:
-        """Return rows that are due, except for *supplied* hosts; and when the next one will be."""
+        self,
+        now: datetime,
+        *,
+        supplied: Collection[Turn],
+        known: Mapping[Turn, Set[str]],
+        limit: int,
+    ) -> Found[Row]:
+        """Return rows that are due, but for those *known* by their keys and *supplied* turns'."""
 
     async def perform(self, row: Row, answered: Answered) -> None:
         """Do what a row asks for; afterwards it must not be due as it was, even if this raises.
@@ -63,7 +80,7 @@ class Pool(Generic[Row]):
         self._clock = clock
         self.concurrency = concurrency
         self._hosts: Hosts[Row] = Hosts()
-        self._known: set[str] = set()
+        self._known: dict[Turn, set[str]] = {}  # By their keys.
         self._ended_meanwhile: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -71,7 +88,8 @@ class Pool(Generic[Row]):
         self._bugs: dict[Exception, None] = {}
         self._looked_at: datetime | None = None
         self._next_at: datetime | None = None
-        self._cut: set[str] = set()
+        self._cut: set[Turn] = set()  # Of which there may be more on disk.
+        self._is_full = False  # Whether something was cut that has too little here.
 
     def listen(self, bell: Bell) -> None:
         """Look for rows whenever *bell* is rung."""
@@ -111,14 +129,15 @@ class Pool(Generic[Row]):
     def _add(self, rows: Iterable[Row]) -> int:
         added = 0
         for row in rows:
-            key, host = self._source.place(row)
-            if key in self._known or key in self._ended_meanwhile:
+            key, turn = self._source.place(row)
+            if key in self._known.get(turn, ()) or key in self._ended_meanwhile:
                 continue
-            if self._hosts.add(host, row):
-                self._known.add(key)
+            if self._hosts.add(turn, row):
+                self._known.setdefault(turn, set()).add(key)
                 added += 1
             else:
-                self._cut.add(host)
+                self._cut.add(turn)
+                self._is_full |= not self._hosts.is_supplied(turn)
         return added
 
     def _should_look(self) -> bool:
@@ -126,7 +145,7 @@ class Pool(Generic[Row]):
         has_news = self._news.take()
         if self._inbox is not None:
             has_news |= self._inbox.take_news()
-        if has_news or self._looked_at is None or self._cut - self._hosts.supplied():
+        if has_news or self._looked_at is None or not all(map(self._hosts.is_supplied, self._cut)):
             return True
         is_due = self._next_at is not None and self._next_at <= now
         is_fresh = timedelta(0) <= now - self._looked_at < timedelta(seconds=LOOK_SECONDS)
@@ -136,16 +155,32 @@ class Pool(Generic[Row]):
         """Take in rows that are due; return how many were new."""
         now = self._looked_at = self._clock.now()
         supplied = self._hosts.supplied()
-        self._cut = set(supplied)
-        # What is known already is found again, so as many more are asked for.
-        limit = NEW_ROWS_MAX + len(self._known)
+        self._cut, self._is_full = set(supplied), False
+        known = {t: frozenset(keys) for t, keys in self._known.items() if t not in supplied}
         # What ends while we read is still in what we read.
         self._ended_meanwhile.clear()
-        rows, self._next_at = await self._source.load(now, supplied, limit=limit)
-        added = self._add(rows)
-        if len(rows) == limit:
+        found = await self._meanwhile(
+            self._source.load(now, supplied=supplied, known=known, limit=NEW_ROWS_MAX)
+        )
+        self._next_at = found.next_at
+        added = self._add(found.rows)
+        if not found.is_all:
             self._news.ring()
         return added
+
+    async def _meanwhile(self, load: Awaitable[Found[Row]]) -> Found[Row]:
+        """Return what is loaded; what comes before that need not wait for it."""
+        loading = asyncio.ensure_future(load)
+        try:
+            while not loading.done():
+                ring = asyncio.create_task(self.bell.rung())
+                await asyncio.wait((loading, ring), return_when=asyncio.FIRST_COMPLETED)
+                ring.cancel()
+                self._take_in()
+                self._start()
+        finally:
+            loading.cancel()
+        return await loading
 
     def _start(self) -> int:
         started = 0
@@ -180,16 +215,22 @@ class Pool(Generic[Row]):
         finally:
             if not paces:
                 leave(Pace.SILENT)
-            key, _ = self._source.place(row)
-            self._known.discard(key)
+            key, turn = self._source.place(row)
+            self._forget(key, turn)
             self._ended_meanwhile.add(key)
             # It may be due again later, or what had to wait for it may be due now: that is told to
             # the inbox, where there is one.
             if self._inbox is None or paces[0] is not Pace.QUICK:
                 self._news.ring()
                 self.bell.ring()
-            elif self._cut - self._hosts.supplied():
+            elif self._is_full or (turn in self._cut and not self._hosts.is_supplied(turn)):
                 self.bell.ring()
+
+    def _forget(self, key: str, turn: Turn) -> None:
+        keys = self._known[turn]
+        keys.discard(key)
+        if not keys:
+            del self._known[turn]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

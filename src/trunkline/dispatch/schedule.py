@@ -22,6 +22,7 @@ ROWS_MAX = 10_000  # Rows of a lane in memory, about 10 MB; the others stay on d
 FLOW_ROWS_MAX = 1_000  # Two batches, so that a lane with one flow reads while it sends.
 # A sender with a rate needs no more in memory than it may send until the lane has read again.
 AHEAD_SECONDS = 5.0
+READ_MAX = 1_000  # Rows of one look, so that nobody's text waits behind a long one.
 FLOW_ROWS_MIN = 4  # Some, so that a pair with a row under way does not hide the next ones.
 
 _PRIORITIES = tuple(str(digit) for digit in range(PRIORITY_MAX + 1))
@@ -119,8 +120,9 @@ class Schedule:
     def limits(self, flows: Iterable[str]) -> dict[str, int]:
         """Return how many rows to read from the head of each flow: the known ones and some more.
 
-        The flows share the memory, the urgent and the neediest of them first. One that has half of
-        its share waiting is not read: what it has would only be found again.
+        The flows share the memory, the urgent and the neediest of them first; those that are too
+        many for one look are left to the next. One that has half of its share waiting is not read:
+        what it has would only be found again.
         """
         names, free = list(flows), self._free()
         share = max(ROWS_MAX // max(len(names), 1), FLOW_ROWS_MIN)
@@ -132,11 +134,17 @@ class Schedule:
         ]
         hungry.sort(key=lambda name: (name[0], found[name].waiting))
         del hungry[free:]
-        portion = max(free // max(len(hungry), 1), 1)
-        return {
-            name: flow.known + min(portion, flow.rows_max - flow.waiting, share - flow.waiting)
-            for name, flow in ((name, found[name]) for name in hungry)
-        }
+        portion = max(min(free, READ_MAX) // max(len(hungry), 1), 1)
+        limits: dict[str, int] = {}
+        left = READ_MAX
+        for name in hungry:
+            flow = found[name]
+            new = min(portion, flow.rows_max - flow.waiting, share - flow.waiting)
+            limits[name] = flow.known + new
+            left -= limits[name]
+            if left <= 0:
+                break
+        return limits
 
     def add(self, rows: Iterable[OutboxRow]) -> int:
         """Let rows wait, each flow's in sending order; return how many were new.

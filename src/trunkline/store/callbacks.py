@@ -1,17 +1,25 @@
 """Webhooks that are due, every attempt that was made, and the cookies their receivers set."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
 from msgspec import Struct
 from sqlalchemy import (
+    CTE,
+    ColumnElement,
     Connection,
+    Integer,
+    Select,
     and_,
     bindparam,
+    case,
     delete,
+    func,
     insert,
+    literal,
     literal_column,
     or_,
     select,
@@ -19,7 +27,7 @@ from sqlalchemy import (
 )
 
 from trunkline.domain.ids import micros
-from trunkline.store.hosts import host_of
+from trunkline.store.hosts import Turn, host_of
 from trunkline.store.prepared import Lookup, Prepared, as_json
 from trunkline.store.rows import by_account
 from trunkline.store.tables import callback_attempts, callbacks, cookies
@@ -31,6 +39,10 @@ COOKIE_LIFE = timedelta(hours=4)  # Twilio keeps a pair's cookies for four hours
 # Accounts are spread over these, so that several nodes share the webhooks. A number that fits all
 # from one node to dozens; it must be the same on every node of a database.
 SHARDS = 16
+TURNS_MAX = 500  # That one statement lists, each for some seeks; further ones list the others.
+
+_FIRST = Turn("", "")
+_NONE_KNOWN: Mapping[Turn, Set[str]] = MappingProxyType({})
 
 
 def shard_of(account_sid: str) -> int:
@@ -93,6 +105,7 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
 
 
 COLUMNS = [callbacks.c[name] for name in CallbackRow.__struct_fields__]
+_WAITS = callbacks.c.due_at.is_not(None)  # And is not parked.
 _INSERT = Prepared(insert(callbacks), [column.name for column in callbacks.c])
 _HERE = and_(
     callbacks.c.account_sid == bindparam("b_account_sid"),
@@ -114,6 +127,41 @@ _WAITING = Lookup(
         callbacks.c.message_sid.in_(bindparam("keys", expanding=True)),
     ),
     ["b_account_sid"],
+)
+_earlier = callbacks.alias("earlier")
+_IS_FIRST = ~(
+    select(_earlier.c.sid)
+    .where(
+        _earlier.c.account_sid == callbacks.c.account_sid,
+        _earlier.c.message_sid == callbacks.c.message_sid,
+        _earlier.c.due_at.is_not(None),
+        or_(
+            _earlier.c.created_at < callbacks.c.created_at,
+            and_(
+                _earlier.c.created_at == callbacks.c.created_at,
+                _earlier.c.sid < callbacks.c.sid,
+            ),
+        ),
+    )
+    .exists()
+)
+_DUE = (
+    select(*COLUMNS)
+    .where(
+        callbacks.c.host == bindparam("b_host"),
+        callbacks.c.account_sid == bindparam("b_account_sid"),
+        callbacks.c.due_at <= bindparam("b_now"),
+        _WAITS,
+        _IS_FIRST,
+    )
+    .order_by(callbacks.c.due_at, callbacks.c.sid)
+    .limit(bindparam("b_limit", type_=Integer))
+)
+_DUE_KEYS = _DUE.with_only_columns(callbacks.c.message_sid, callbacks.c.sid)
+_THESE = select(*COLUMNS).where(
+    callbacks.c.account_sid == bindparam("b_account_sid"),
+    callbacks.c.message_sid.in_(bindparam("messages", expanding=True)),
+    callbacks.c.sid.in_(bindparam("sids", expanding=True)),
 )
 _INSERT_ATTEMPT = Prepared(
     insert(callback_attempts), [column.name for column in callback_attempts.c]
@@ -152,39 +200,96 @@ def load_due_callbacks(
     now: datetime,
     *,
     limit: int,
-    passing_over: Iterable[str] = (),
+    supplied: Collection[Turn] = (),
+    known: Mapping[Turn, Set[str]] = _NONE_KNOWN,
+    after: Turn = _FIRST,
     shards: Collection[int] | None = None,
 ) -> list[CallbackRow]:
-    """Return due webhooks, oldest first, only the first of each message; some hosts' not.
+    """Return due webhooks, the oldest of each turn, only the first of each message.
 
-    Where *shards* are given, only of the accounts in those.
+    A turn is an account at a host; those behind *after* come first, and then the others, so that
+    none waits for what another has. What is *known* of a turn is left out, and so are turns that
+    are *supplied*. Where *shards* are given, only accounts in those count.
     """
-    earlier = callbacks.alias("earlier")
-    first = ~(
-        select(earlier.c.sid)
-        .where(
-            earlier.c.account_sid == callbacks.c.account_sid,
-            earlier.c.message_sid == callbacks.c.message_sid,
-            earlier.c.due_at.is_not(None),
-            or_(
-                earlier.c.created_at < callbacks.c.created_at,
-                and_(
-                    earlier.c.created_at == callbacks.c.created_at,
-                    earlier.c.sid < callbacks.c.sid,
-                ),
-            ),
-        )
-        .exists()
+    found: list[CallbackRow] = []
+    for turns in _due_turns(db, now, after=after):
+        hungry = [turn for turn in turns if turn not in supplied and _is_in(shards, turn)]
+        for place, turn in enumerate(hungry):
+            left = limit - len(found)
+            if left <= 0:
+                return found
+            portion = max(left // (len(hungry) - place), 1)
+            found += _load_turn(db, now, turn, known=known.get(turn, frozenset()), limit=portion)
+    return found
+
+
+def _is_in(shards: Collection[int] | None, turn: Turn) -> bool:
+    return shards is None or shard_of(turn[1]) in shards
+
+
+def _due_turns(db: Connection, now: datetime, *, after: Turn) -> Iterator[list[Turn]]:
+    """Give out the turns that have something due, once around."""
+    seen: set[Turn] = set()
+    for start in dict.fromkeys((after, _FIRST)):
+        place: Turn | None = start
+        while place is not None:
+            here = [Turn(*row) for row in db.execute(_turns(place, now))]
+            new = [turn for turn in here if turn not in seen]
+            seen.update(new)
+            yield new
+            is_end = len(here) < TURNS_MAX or len(new) < len(here)
+            place = None if is_end else here[-1]
+
+
+def _turns(after: Turn, now: datetime) -> Select[str, str]:
+    """Return the question for the turns behind *after*: some seeks for each, whatever it has."""
+    host, account_sid = _following(literal(after.host), literal(after.account_sid), of=None)
+    first = select(host.label("host"), account_sid.label("account_sid"))
+    turns = first.cte("turns", recursive=True)
+    following = select(*_following(turns.c.host, turns.c.account_sid, of=turns))
+    turns = turns.union_all(following.where(turns.c.host.is_not(None)))
+    oldest = (
+        select(func.min(callbacks.c.due_at))
+        .where(callbacks.c.host == turns.c.host, callbacks.c.account_sid == turns.c.account_sid)
+        .where(_WAITS)
+        .scalar_subquery()
     )
-    query = (
-        select(*COLUMNS)
-        .where(callbacks.c.due_at <= now, callbacks.c.host.not_in(passing_over), first)
-        .order_by(callbacks.c.due_at, callbacks.c.sid)
-        .limit(limit)
-    )
-    if shards is not None:
-        query = query.where(callbacks.c.shard.in_(shards))
-    return [CallbackRow(**row._mapping) for row in db.execute(query)]
+    return select(turns.c.host, turns.c.account_sid).where(oldest <= now).limit(TURNS_MAX)
+
+
+def _following(
+    host: ColumnElement[str], account_sid: ColumnElement[str], *, of: CTE | None
+) -> tuple[ColumnElement[str], ColumnElement[str]]:
+    """Return the turn behind one: the host's next account, or the next host's first.
+
+    Not by comparing pairs: SQLite then walks through all that the one turn has.
+    """
+    account = select(func.min(callbacks.c.account_sid)).where(_WAITS).correlate(of)
+    same = account.where(callbacks.c.host == host, callbacks.c.account_sid > account_sid)
+    other = select(func.min(callbacks.c.host)).where(_WAITS, callbacks.c.host > host)
+    next_host = other.correlate(of).scalar_subquery()
+    first = account.where(callbacks.c.host == next_host).scalar_subquery()
+    is_same = same.scalar_subquery().is_not(None)
+    return case((is_same, host), else_=next_host), func.coalesce(same.scalar_subquery(), first)
+
+
+def _load_turn(
+    db: Connection, now: datetime, turn: Turn, *, known: Set[str], limit: int
+) -> list[CallbackRow]:
+    """Return the oldest due webhooks of a turn that are not known."""
+    host, account_sid = turn
+    values = {"b_host": host, "b_account_sid": account_sid, "b_now": now}
+    if not known:
+        values |= {"b_limit": limit}
+        return [CallbackRow(**row._mapping) for row in db.execute(_DUE, values)]
+    # The keys alone first, because what is known is found again.
+    values |= {"b_limit": limit + len(known)}
+    keys = [(row[0], row[1]) for row in db.execute(_DUE_KEYS, values) if row[1] not in known]
+    sids = [sid for _, sid in keys[:limit]]
+    messages = [message_sid for message_sid, _ in keys[:limit]]
+    there = {"b_account_sid": account_sid, "messages": messages, "sids": sids}
+    rows = {row.sid: CallbackRow(**row._mapping) for row in db.execute(_THESE, there)}
+    return [rows[sid] for sid in sids if sid in rows]
 
 
 def waiting_callbacks(db: Connection, rows: Sequence[CallbackRow]) -> set[str]:

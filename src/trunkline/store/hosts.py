@@ -2,12 +2,20 @@
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 HOST_MAX = 255  # RFC 1035 §2.3.4 allows 253 octets; with a port a few more, which may be cut.
 
 URLS_KEPT_MAX = 1024  # Those of the applications that are busy at one time; 200 kB.
 
 _AUTHORITY = re.compile(r"[a-z]+://(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
+
+
+class Turn(NamedTuple):
+    """A host, and an account that has something for it."""
+
+    host: str
+    account_sid: str
 
 
 def host_of(url: str) -> str:

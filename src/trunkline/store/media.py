@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from trunkline.store.hosts import host_of
 from trunkline.store.rows import values_of
@@ -158,12 +158,13 @@ def insert_fetches(db: Connection, rows: list[MediaFetch]) -> None:
 
 
 def load_due_fetches(
-    db: Connection, now: datetime, *, limit: int, passing_over: Iterable[str] = ()
+    db: Connection, now: datetime, *, limit: int, passing_over: Iterable[tuple[str, str]] = ()
 ) -> list[MediaFetch]:
-    """Return due fetches, oldest first; some hosts' not."""
+    """Return due fetches, oldest first; those from some hosts for some accounts not."""
+    turn = tuple_(media_fetches.c.host, media_fetches.c.account_sid)
     query = (
         select(*COLUMNS)
-        .where(media_fetches.c.due_at <= now, media_fetches.c.host.not_in(passing_over))
+        .where(media_fetches.c.due_at <= now, turn.not_in(list(passing_over)))
         .order_by(media_fetches.c.due_at)
         .limit(limit)
     )

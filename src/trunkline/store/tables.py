@@ -180,6 +180,8 @@ deliveries = Table(
 
 # Webhooks that are due; those of a message in the order of created_at.
 # due_at is null when the attempts are used up (parked).
+IS_DUE = text("due_at IS NOT NULL")
+
 callbacks = Table(
     "callbacks",
     metadata,
@@ -198,7 +200,18 @@ callbacks = Table(
     Column("due_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("shard", Integer, nullable=False),
-    Index("callbacks_due", "due_at", "sid", "host", "shard"),  # Whole hosts are passed over.
+    # When the next one will be.
+    Index("callbacks_due", "due_at", "sid", "host", "shard"),
+    # What is due of each turn, without what others have.
+    Index(
+        "callbacks_by_turn",
+        "host",
+        "account_sid",
+        "due_at",
+        "sid",
+        sqlite_where=IS_DUE,
+        postgresql_where=IS_DUE,
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -291,7 +304,6 @@ records = Table(
 )
 
 # Nearly all texts are finished, and those need not be found here.
-IS_DUE = text("due_at IS NOT NULL")
 
 # The simulated network's own memory: phones, and the texts on their way to or from them.
 handsets = Table(

@@ -175,6 +175,10 @@ class SmppCarrier:
         sender = self._senders.get(lane)
         return 0 if sender is None else sender.room()
 
+    def capacity(self, lane: int) -> int:
+        """Say how many segments a lane may have in hand."""
+        return 2 * self._settings.window
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

@@ -45,8 +45,12 @@ from trunkline.smpp.window import LATE_MAX
 
 # A lane fetches what there is room for; a batch beyond two of the widest windows is a mistake.
 QUEUE_MAX = 2000
-# At a slow rate no more is fetched than leaves soon: what waits here is in doubt after a crash.
+# No more waits here than leaves while the lane fetches what is next: who comes meanwhile is behind
+# all of it, and it is in doubt after a crash. At a rate, so much is fetched at least and at most.
+AHEAD_SECONDS = 0.05
 QUEUE_SECONDS = 2.0
+# A lane is told of room when half of the queue has left; the other half must last until it comes.
+AHEAD_FACTOR = 3
 # Segments that the carrier sent back for now, and how often: some hundred octets each.
 TRIES_KEPT_MAX = 10_000
 UNKNOWN_TRIES_MAX = 3
@@ -136,6 +140,9 @@ class Sender:
         self._timer: asyncio.TimerHandle | None = None
         self._throttles_in_a_row = 0
         self._had_room = False
+        self._left_since = 0  # What left since the lane was told of room.
+        self._left_at = 0.0
+        self._ahead: int | None = None  # How many segments are to wait here, so far as is known.
         self._settling: set[asyncio.Task[None]] = set()
         self.counts = Counts()
 
@@ -158,6 +165,7 @@ class Sender:
             self._pace = Pace(self._settings.messages_per_second, now=self._now())
         self._late.clear()
         self.pump()
+        self._left_since = 0
 
     def detach(self, reason: str) -> None:
         """Send no more; what was not written goes back."""
@@ -172,12 +180,33 @@ class Sender:
             return 0
         if self._pace.is_paused(now):
             return 0
-        rate = self._pace.per_second(now)
-        most = 2 * self._settings.window
-        queue_max = most if rate is None else min(most, max(1, ceil(rate * QUEUE_SECONDS)))
+        queue_max = self._queue_max(self._pace.per_second(now))
         used = len(self._queue) + len(self._flying)
-        free = min(most - used, queue_max - len(self._queue))
+        free = min(2 * self._settings.window - used, queue_max - len(self._queue))
         return free if 2 * free >= queue_max else 0
+
+    def _queue_max(self, rate: float | None) -> int:
+        """Return how many segments may wait here, by what was seen to leave meanwhile."""
+        most = 2 * self._settings.window
+        if rate is None:
+            return most if self._ahead is None else min(most, max(self._ahead, most // 8, 1))
+        low, high = (min(most, max(1, ceil(rate * s))) for s in (AHEAD_SECONDS, QUEUE_SECONDS))
+        return min(max(self._ahead or low, low), high)
+
+    def _learn(self) -> None:
+        """Let so much wait here that it lasts while the lane fetches what is next.
+
+        What left meanwhile says how much that is; if all of it left, more was wanted. What was idle
+        for long had nothing to send.
+        """
+        now = self._now()
+        if self._pace is None or not (self._queue or self._left_since):
+            return
+        before = self._queue_max(self._pace.per_second(now))
+        if self._queue:
+            self._ahead = max(AHEAD_FACTOR * self._left_since, before // 2)
+        elif now - self._left_at <= QUEUE_SECONDS:
+            self._ahead = 2 * before
 
     async def submit(
         self, batch: Sequence[Submission], *, answered: Answered | None = None
@@ -186,9 +215,11 @@ class Sender:
         gathered = _Batch(len(batch), answered)
         if not batch:
             return []
+        self._learn()
         for job in self._jobs(batch, gathered):
             self._enqueue(job)
         self.pump()
+        self._left_since = 0
         try:
             await gathered.done
         except asyncio.CancelledError:
@@ -305,6 +336,8 @@ class Sender:
             job.settle(Refused(UNKNOWN_ERROR, str(error), may_fail_over=True))
             return
         self._flying[number] = job
+        self._left_since += 1
+        self._left_at = self._now()
         self.counts.submitted += 1
 
     def _refused(self, job: _Job, command_status: int) -> None:
@@ -380,6 +413,7 @@ class Sender:
     def _watch_room(self) -> None:
         had_room, self._had_room = self._had_room, self.room() > 0
         if self._had_room and not had_room:
+            self._left_since = 0
             self._changed()
 
     def _now(self) -> float:

@@ -179,6 +179,10 @@ class TwilioCarrier:
             return 0
         return self._gate.room()
 
+    def capacity(self, lane: int) -> int:
+        """Say how many messages may be in hand."""
+        return self._gate.window
+
     async def submit(
         self, lane: int, batch: Sequence[Submission], *, answered: Answered | None = None
     ) -> Sequence[SubmitResult]:

@@ -25,6 +25,11 @@ class Gate:
         self.used = 0
 
     @property
+    def window(self) -> int:
+        """How many requests there may be at once."""
+        return self._window
+
+    @property
     def seconds_closed(self) -> float:
         """How long nothing goes through from now on."""
         return max(0.0, self._closed_until - _time())
