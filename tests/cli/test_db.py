@@ -170,7 +170,7 @@ async def test_damage_to_the_file_is_found(filled: Path) -> None:
     """SQLite looks at every page."""
     with sqlite3.connect(filled / FILE) as db:
         db.execute("PRAGMA writable_schema = ON")
-        db.execute("UPDATE sqlite_master SET rootpage = 3 WHERE name = 'messages_by_sender'")
+        db.execute("UPDATE sqlite_master SET rootpage = 3 WHERE name = 'messages_from'")
     result = call("check", *where(filled))
     assert result.exit_code == 1
     assert "damaged" in result.output

@@ -222,7 +222,7 @@ def test_damage_is_found(patient):
     with sqlite3.connect(path) as db:
         page, size = db.execute(
             "SELECT rootpage, (SELECT page_size FROM pragma_page_size)"
-            " FROM sqlite_schema WHERE name = 'messages_by_status'"
+            " FROM sqlite_schema WHERE name = 'messages_in_status'"
         ).fetchone()
     db.close()
     octets = bytearray(path.read_bytes())

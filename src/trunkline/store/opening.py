@@ -11,6 +11,7 @@ from trunkline.store.postgres import PostgresStore
 from trunkline.store.postgres_engine import parse_address, reason
 from trunkline.store.schema import is_newer, upgrade
 from trunkline.store.store import Database, SqliteStore
+from trunkline.store.tables import metadata
 
 FILE = "trunkline.db"
 SERVER_MIN = 14  # The oldest that its makers still mend, and the oldest that was tried.
@@ -25,6 +26,11 @@ _ADVICE = (
 _FACTS = text(
     "SELECT current_setting('server_version_num')::int / 10000 AS version,"
     " current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby"
+)
+# -1 is what PostgreSQL 14 and newer say of a table that was never counted.
+_TABLES = text(
+    "SELECT relname AS name, reltuples < 0 AS is_unknown, pg_relation_size(oid) AS bytes"
+    " FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
 )
 
 
@@ -60,7 +66,21 @@ def _prepare(store: Database, where: str) -> None:
             " start that version, or choose another database or --data-dir."
         )
     upgrade(store.engine)
+    if isinstance(store, PostgresStore):
+        _analyze(store.engine)
     store.start()
+
+
+def _analyze(engine: Engine) -> None:
+    """Have the server count what it knows nothing of: after a restore, it is full of surprises.
+
+    What is empty is left alone. The server looks at what changes by itself, within a minute.
+    """
+    with engine.connect() as db, db.begin():
+        known = {row.name: row for row in db.execute(_TABLES)}
+        for name in metadata.tables:
+            if name in known and known[name].bytes and known[name].is_unknown:
+                db.exec_driver_sql(f"ANALYZE {name}")
 
 
 def unopened_store(data_dir: Path, database: str | None) -> Database:

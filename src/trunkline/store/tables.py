@@ -1,7 +1,9 @@
 """The tables. Streams have one each, made for their access path; configuration shares `records`."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -15,9 +17,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from trunkline.domain.ids import instant, micros
 from trunkline.store.hosts import HOST_MAX
@@ -64,6 +70,29 @@ def _sid(name: str, *, key: bool = False, nullable: bool = False) -> Column[str]
     return Column(name, String(SID_LENGTH), primary_key=key, nullable=nullable)
 
 
+# How far the time of a sending is from its message's own, in front of it and behind it, if they are
+# in step: clocks are read one after the other, and a message is valid for ten hours at most.
+SENT_AHEAD = timedelta(seconds=1)
+SENT_BEHIND = timedelta(hours=12)
+
+_SQLITE, _POSTGRESQL = "sqlite", "postgresql"
+IS_SENT = dict.fromkeys((_SQLITE, _POSTGRESQL), text("sent_at IS NOT NULL"))
+_ALL: Mapping[str, TextClause] = {}
+# Few of many, mostly, and what is looked for then: those of a sender are to be at hand.
+LOST = ("failed", "undelivered", "canceled")
+IS_LOST = dict.fromkeys((_SQLITE, _POSTGRESQL), text(f"status IN {LOST}"))
+# In words that an index may have; a position begins with a time in hexadecimal.
+OUT_OF_STEP = {
+    _SQLITE: text(
+        "(position > printf('%014x', sent_at + 1000000)"
+        " OR position < printf('%014x', sent_at - 43200000000))"
+    ),
+    _POSTGRESQL: text(
+        "(position > lpad(to_hex(sent_at + 1000000), 14, '0')"
+        " OR position < lpad(to_hex(sent_at - 43200000000), 14, '0'))"
+    ),
+}
+
 # A message's key is the part of its SID that orders it: SM… and MM… are one sequence.
 messages = Table(
     "messages",
@@ -89,12 +118,35 @@ messages = Table(
     Column("updated_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Column("options", JSON, nullable=False),
-    Index("messages_by_recipient", "account_sid", "recipient", "position"),
-    Index("messages_by_sender", "account_sid", "sender", "position"),
-    Index("messages_by_sent_at", "account_sid", "sent_at", "position"),
-    Index("messages_by_status", "account_sid", "status", "position"),
-    Index("messages_by_direction", "account_sid", "direction", "position"),
 )
+
+# Nulls, of which there are none, come first in these and last in the primary key: so PostgreSQL
+# knows by a list's order which one to follow. By itself it takes the primary key for whatever much
+# of an account is, however old that may be.
+_POSITION = messages.c.position.nulls_first()
+
+
+def _list_index(name: str, *columns: str, only: Mapping[str, TextClause] = _ALL) -> Index:
+    """Declare an index that lists of an account's messages follow."""
+    options: dict[str, Any] = {f"{dialect}_where": said for dialect, said in only.items()}
+    keys = [_POSITION if column == "position" else messages.c[column] for column in columns]
+    return Index(name, messages.c.account_sid, *keys, **options)
+
+
+@compiles(CreateIndex, "sqlite")
+def _without_nulls(create: CreateIndex, compiler: DDLCompiler, **options: Any) -> str:
+    """Leave out what is so in SQLite anyhow, which does not want to hear it."""
+    said: str = compiler.visit_create_index(create, **options)  # type: ignore[no-untyped-call]
+    return said.replace(" NULLS FIRST", "")
+
+
+_list_index("messages_to", "recipient", "direction", "position")
+_list_index("messages_from", "sender", "direction", "position")
+_list_index("messages_in_status", "status", "direction", "position")
+_list_index("messages_lost", "sender", "status", "direction", "position", only=IS_LOST)
+_list_index("messages_sent", "direction", "position", "sent_at", only=IS_SENT)
+_list_index("messages_by_time_sent", "sent_at", "position", only=IS_SENT)
+_list_index("messages_out_of_step", "sent_at", "created_at", only=OUT_OF_STEP)
 
 # What a lane has still to hand over. Narrow, because its rows live only for moments.
 # in_doubt is set, and committed, before the bytes leave: a crash then leaves it behind.
