@@ -18,7 +18,7 @@ OUT_OF_STEP = {
         " OR position < lpad(to_hex(sent_at - 43200000000), 14, '0'))"
     ),
 }
-NEW = (
+NEW: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
     ("messages_to", ("account_sid", "recipient", "direction", "position"), {}),
     ("messages_from", ("account_sid", "sender", "direction", "position"), {}),
     ("messages_in_status", ("account_sid", "status", "direction", "position"), {}),
