@@ -70,6 +70,8 @@ def _send_singles(
         port=server.port,
         requests=requests,
         first=first,
+        # One that is answered late is not to make the next one late.
+        connections=stage.sizes.connections,
         rate=SINGLES_PER_SECOND,
         patience=PATIENCE_SECONDS,
     )
