@@ -6,18 +6,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.databases import DATABASES
 from tests.harness import NOON, PORT, Receiver, Trunkline
 from tests.nodes import KEY
 from trunkline.app import App
 from trunkline.config import Config
+from trunkline.dispatch.sweeper import AGAIN_SECONDS
 from trunkline.runtime import Chance, ManualClock
 from trunkline.store.callbacks import SHARDS
+from trunkline.store.strays import RECEIPT, Stray, insert_strays, page_strays
+from trunkline.store.tables import carrier_refs
 
 pytestmark = pytest.mark.postgresql
 
 SECONDS = 10.0
+NO_RECEIPT = "+15555500002"  # A phone of which the network never tells anything.
 SOON = 1.0  # What people are told of changes that one node makes.
 
 
@@ -139,6 +144,31 @@ async def test_a_message_goes_on_at_the_node_that_has_its_lane(nodes: Nodes) -> 
 
     await until(nodes, is_told)
     assert (await other.message(sid))["status"] == "delivered"
+
+
+async def test_a_receipt_and_its_segment_meet_although_a_node_died(nodes: Nodes) -> None:
+    """Two nodes committed them at one moment, and neither lived to look for the other's."""
+    sid = (await nodes[0].send(NO_RECEIPT)).json["sid"]
+
+    async def has_become(status: str) -> bool:
+        return bool((await nodes[0].message(sid))["status"] == status)
+
+    await until(nodes, lambda: has_become("sent"))
+    store = nodes[0].app.store
+    ref = await store.read(lambda db: db.execute(select(carrier_refs.c.ref)).scalar_one())
+    stray = Stray(
+        sid=nodes[0].app.platform.chance.sid("SY", NOON),
+        carrier="simulated",
+        kind=RECEIPT,
+        refs=(ref,),
+        at=NOON,
+        doc={"delivered": True, "error_code": None, "detail": {}},
+    )
+    await store.write(lambda db: insert_strays(db, [stray]))
+    for node in nodes:
+        node.clock.advance(AGAIN_SECONDS)
+    await until(nodes, lambda: has_become("delivered"))
+    assert await store.read(lambda db: page_strays(db, limit=10)) == []
 
 
 async def test_nodes_are_shown_with_what_they_have(nodes: Nodes) -> None:

@@ -1,8 +1,13 @@
-"""The sweeper: finds other ways for messages that wait where nobody sends them, or their end."""
+"""The sweeper: finds other ways for messages that wait where nobody sends them, or their end.
+
+It also brings together receipts and what they name, where the node died that had to.
+"""
 
 from datetime import datetime, timedelta
 
+from trunkline.domain.ids import position_at
 from trunkline.flows.platform import Platform
+from trunkline.flows.receipts import meet_again
 from trunkline.flows.rerouting import redirect
 from trunkline.runtime import BATCH_MAX
 from trunkline.store.outbox import OutboxRow, first_expiry, lanes_in_use, load_any, load_expired
@@ -12,10 +17,14 @@ AGAIN_SECONDS = 60.0
 # Or after that many times what the last look took: a million rows take a minute.
 AGAIN_TIMES = 20
 AGAIN_SECONDS_MAX = 3600.0
+# Receipts older than this were looked at when the program started, or ever since.
+MEETING_SECONDS = 3600.0
 
 
 class Sweeper:
-    """Lets messages expire, and moves them away from carriers that are down, closed or gone."""
+    """Lets messages expire, moves them away from carriers that are down, closed or gone, and
+    matches what was left unmatched.
+    """
 
     name = "sweeper"
 
@@ -27,6 +36,8 @@ class Sweeper:
         self._left: list[str] = []  # Lanes that are still to be looked at; the first one now.
         self._after: OutboxRow | None = None
         self._began_at = self._ended_at = platform.clock.now()
+        self._met: tuple[str, str] | None = ("", "")  # Up to where receipts were looked at.
+        self._met_at = platform.clock.now()
         self._is_waiting = False
 
     async def step(self) -> int:
@@ -34,6 +45,8 @@ class Sweeper:
         expired = await self._expire()
         if expired:
             return expired
+        if await self._meet():
+            return 1
         if not self._left:
             await self._begin()
         return await self._look() if self._left else 0
@@ -41,6 +54,8 @@ class Sweeper:
     async def next_due(self) -> datetime | None:
         """Return when the next message expires, or the next carrier has been down for too long."""
         dues = [await self._platform.store.read(first_expiry)]
+        if not self._platform.tenure.is_alone:
+            dues.append(self._met_at + timedelta(seconds=AGAIN_SECONDS))
         if self._is_waiting:
             dues.append(self._ended_at + timedelta(seconds=self._rest_seconds()))
         switchboard, now = self._platform.switchboard, self._platform.clock.now()
@@ -52,6 +67,22 @@ class Sweeper:
         now = self._platform.clock.now()
         rows = await self._platform.store.read(lambda db: load_expired(db, now, limit=BATCH_MAX))
         return await redirect(self._platform, rows, reason="expired") if rows else 0
+
+    async def _meet(self) -> bool:
+        """Look at one page of receipts that matched nothing; tell whether there are more.
+
+        One node alone needs no such look: whatever it commits sees all that was committed.
+        """
+        if self._platform.tenure.is_alone:
+            return False
+        now = self._platform.clock.now()
+        if self._met is None:
+            if timedelta() <= now - self._met_at < timedelta(seconds=AGAIN_SECONDS):
+                return False
+            since = now - timedelta(seconds=MEETING_SECONDS)
+            self._met = ("SY" + position_at(since), "")
+        self._met, self._met_at = await meet_again(self._platform, self._met), now
+        return self._met is not None
 
     async def _begin(self) -> None:
         """Begin to look anew if anything changed since everything was looked at, or it is time."""

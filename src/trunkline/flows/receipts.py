@@ -14,9 +14,17 @@ from trunkline.domain.message import Fact
 from trunkline.flows import reports
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import Changes, Observation, advance, announce_changes, event
+from trunkline.runtime import BATCH_MAX
 from trunkline.store.messages import Event, insert_events, messages_by_sid
 from trunkline.store.outbox import CarrierRef, find_refs, refs_of, settle_refs
-from trunkline.store.strays import RECEIPT, Stray, insert_strays, known_strays, take_strays
+from trunkline.store.strays import (
+    RECEIPT,
+    Stray,
+    insert_strays,
+    known_strays,
+    page_met,
+    take_strays,
+)
 
 # How far the clocks of nodes may be apart, with no time server for a while. Carriers that use their
 # references again do so after days.
@@ -94,7 +102,8 @@ def _record(
 async def meet_refs(platform: Platform, carrier: str, names: Sequence[str]) -> None:
     """Match receipts with references that another node committed at the same moment.
 
-    Neither commit saw the other. Both sides look once more after theirs, and the later one finds.
+    Neither commit saw the other. Both sides look once more after theirs, and the later one finds;
+    where it died before it looked, `meet_again` does.
     """
 
     def query(db: Connection) -> list[CarrierRef]:
@@ -106,6 +115,21 @@ async def meet_refs(platform: Platform, carrier: str, names: Sequence[str]) -> N
     if refs:
         matching = platform.store.write(lambda db: match_strays(platform, db, carrier, refs=refs))
         announce_changes(platform, await matching)
+
+
+async def meet_again(platform: Platform, after: tuple[str, str]) -> tuple[str, str] | None:
+    """Match the next receipts with what they name by now; return where to go on, None at the end.
+
+    They are told by their SIDs and names, and begin behind *after*.
+    """
+    page = await platform.store.read(lambda db: page_met(db, after=after, limit=BATCH_MAX))
+    names: dict[str, list[str]] = {}
+    for met in page:
+        if met.message_sid and _is_later(met.sid, met.message_sid, apart=CLOCKS_APART_MICROS_MAX):
+            names.setdefault(met.carrier, []).append(met.ref)
+    for carrier, refs in names.items():
+        await meet_refs(platform, carrier, refs)
+    return (page[-1].sid, page[-1].ref) if len(page) == BATCH_MAX else None
 
 
 def _is_later(stray_sid: str, message_sid: str, *, apart: int) -> bool:

@@ -73,8 +73,9 @@ def advance(platform: Platform, db: Connection, facts: Sequence[Observation]) ->
     for _, sid in keys:
         steps.pop(sid, None)
     steps |= _steps(platform, found, unsure)
-    if not advance_messages(db, steps.values()):
-        steps = _correct(platform, db, steps, facts=facts)
+    count = advance_messages(db, steps.values())
+    if count < len(steps):
+        steps = _correct(platform, db, steps, facts=facts, count=count)
     return _consequences(platform, db, steps)
 
 
@@ -101,17 +102,29 @@ def _steps(
 
 
 def _correct(
-    platform: Platform, db: Connection, steps: _Steps, *, facts: Sequence[Observation]
+    platform: Platform,
+    db: Connection,
+    steps: _Steps,
+    *,
+    facts: Sequence[Observation],
+    count: int,
 ) -> _Steps:
-    """Judge again what was not as it was remembered; return what changes in all."""
+    """Judge again what was not as it was remembered; return what changes in all.
+
+    *count* of the steps were stored: the same step may have been another's, who saw the same fact.
+    """
     found = messages_by_sid(
         db, [(after.account_sid, after.sid) for _, after in steps.values()], to_change=True
     )
     right = {
         sid: (before, after)
         for sid, (before, after) in steps.items()
-        if sid in found and _is_as(found[sid], after)
+        if count and sid in found and _is_as(found[sid], after)
     }
+    if len(right) > count:
+        # Which of them were ours nobody can tell. They are judged once more, on what is there.
+        platform.recent.forget(steps)
+        raise RuntimeError("some steps were another's at the same microsecond")
     others = {sid: message for sid, message in found.items() if sid not in right}
     again = _steps(platform, others, [fact for fact in facts if fact.message_sid in others])
     advance_messages(db, again.values())

@@ -123,8 +123,8 @@ def update_messages(db: Connection, batch: Iterable[Message]) -> None:
         db.execute(_UPDATE, rows)
 
 
-def advance_messages(db: Connection, pairs: Iterable[tuple[Message, Message]]) -> bool:
-    """Store what facts made of messages; tell whether every one was as the first of its pair says.
+def advance_messages(db: Connection, pairs: Iterable[tuple[Message, Message]]) -> int:
+    """Store what facts made of messages; return how many were as the first of their pair says.
 
     Those that were not are left as they are.
     """
@@ -144,7 +144,7 @@ def advance_messages(db: Connection, pairs: Iterable[tuple[Message, Message]]) -
     ]
     # In one order everywhere, so that two nodes do not wait for each other.
     rows.sort(key=itemgetter(6))
-    return _ADVANCE.run(db, rows) == len(rows)
+    return _ADVANCE.run(db, rows)
 
 
 def reroute_messages(db: Connection, batch: Iterable[Message]) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, tuple_
 
 from trunkline.store.prepared import Lookup
-from trunkline.store.tables import strays
+from trunkline.store.tables import carrier_refs, strays
 
 # A carrier that sends nothing but nonsense must not fill the disk: about 50 MB.
 STRAYS_MAX = 100_000
@@ -82,6 +82,34 @@ def known_strays(db: Connection, carrier: str, refs: Collection[str]) -> set[str
     """Return which of a carrier's references are kept here."""
     query = select(strays.c.ref).where(strays.c.carrier == carrier, strays.c.ref.in_(list(refs)))
     return set(db.execute(query).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A receipt that is kept here, and the message whose segment its name is; None if none's."""
+
+    sid: str
+    carrier: str
+    ref: str
+    message_sid: str | None
+
+
+def page_met(db: Connection, *, after: tuple[str, str], limit: int) -> list[Met]:
+    """Return the receipts behind a SID and a name, oldest first."""
+    page = (
+        select(strays.c.sid, strays.c.carrier, strays.c.ref)
+        .where(strays.c.kind == RECEIPT, tuple_(strays.c.sid, strays.c.ref) > tuple_(*after))
+        .order_by(strays.c.sid, strays.c.ref)
+        .limit(limit)
+        .subquery()
+    )
+    same = and_(carrier_refs.c.carrier == page.c.carrier, carrier_refs.c.ref == page.c.ref)
+    query = (
+        select(page, carrier_refs.c.message_sid)
+        .outerjoin(carrier_refs, same)
+        .order_by(page.c.sid, page.c.ref)
+    )
+    return [Met(*row) for row in db.execute(query)]
 
 
 def page_strays(
