@@ -9,7 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select
 
-from trunkline.store.tables import compatibility
+from trunkline.store.ahead import make_indexes
+from trunkline.store.tables import compatibility, messages
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TURN = 0x7472756E6B  # "trunk": other programs in the database have other numbers.
@@ -20,6 +21,7 @@ def upgrade(engine: Engine) -> None:
     with engine.connect() as db:
         if _is_enough(current_version(db)):
             return
+    make_indexes(engine, messages)
     with engine.connect() as db, db.begin():
         take_turns(db)
         if _is_enough(current_version(db)):  # Somebody else's turn was before ours.
