@@ -334,7 +334,7 @@ def customers_get_their_receipts(ledger: Ledger, stored: Stored) -> Iterator[str
 def the_database_is_sound(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """`trunkline db check` finds nothing, and nothing waits."""
     yield from (f"db check: {fault}" for fault in stored.faults)
-    for name in ("outbox", "media_fetches", "deliveries", "on the air"):
+    for name in ("outbox", "media_fetches", "deliveries", "receipts", "on the air"):
         if stored.waiting[name]:
             yield f"{stored.waiting[name]} rows are left: {name}"
 

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from random import Random
+from random import random  # Each node that is forked has another seed here, and nowhere else.
 from typing import Any
 from unittest import mock
 
@@ -23,7 +23,6 @@ from trunkline.store.postgres import PostgresStore
 Change = Callable[..., Any]
 
 SELDOM = 0.05  # A mistake that happens always would be found by every test.
-_chance = Random()
 _tasks: set[asyncio.Task[Any]] = set()
 
 
@@ -57,7 +56,7 @@ def forgetful(right: Change) -> Change:
     """Return what now and then does nothing, and finds nothing."""
 
     def wrong(*arguments: Any, **named: Any) -> Any:
-        return [] if _chance.random() < SELDOM else right(*arguments, **named)
+        return [] if random() < SELDOM else right(*arguments, **named)
 
     return wrong
 
@@ -66,7 +65,7 @@ def zealous(right: Change) -> Change:
     """Return what now and then does the same twice."""
 
     def wrong(*arguments: Any, **named: Any) -> Any:
-        if _chance.random() < SELDOM:
+        if random() < SELDOM:
             right(*arguments, **named)
         return right(*arguments, **named)
 
@@ -88,7 +87,7 @@ def acknowledge_segments_before_the_commit() -> None:
     right = LongTexts.add
 
     async def wrong(self: LongTexts, segment: Any, *, at: Any) -> Any:
-        if _chance.random() > 5 * SELDOM:
+        if random() > 5 * SELDOM:
             return await right(self, segment, at=at)
         later(right(self, segment, at=at))
         return []
@@ -138,7 +137,7 @@ def sign_badly() -> None:
 
     def badly(right: Change) -> Change:
         def wrong(*arguments: Any, **named: Any) -> Any:
-            if _chance.random() < SELDOM:
+            if random() < SELDOM:
                 named["auth_token"] = "0" * 32
             return right(*arguments, **named)
 

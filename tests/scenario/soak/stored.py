@@ -17,6 +17,11 @@ WAITING = {
     "callbacks": "SELECT count(*) FROM callbacks WHERE due_at IS NOT NULL",
     "parked": "SELECT count(*) FROM callbacks WHERE due_at IS NULL",
     "deliveries": "SELECT count(*) FROM deliveries",
+    # Carriers' names are never used again here, so what is known of a segment is known for good.
+    "receipts": (
+        "SELECT count(*) FROM strays JOIN carrier_refs USING (carrier, ref)"
+        " WHERE strays.kind = 'receipt' AND carrier_refs.delivered IS NULL"
+    ),
     "on the air": "SELECT count(*) FROM handset_texts WHERE due_at IS NOT NULL",
 }
 

@@ -42,6 +42,7 @@ LOOK_SECONDS = 1.0
 # While nothing moves, clocks go on by so much: what was put off for long is waited for no longer.
 HURRY_SECONDS, HURRY_AFTER_SECONDS, HURRIES_MAX = 60.0, 4.0, 100
 PROGRESS_SECONDS = 10.0
+BACKLOG_MAX = 500  # Messages that wait; a slow machine sends so many in a minute.
 
 Say = Callable[[str], None]
 
@@ -120,6 +121,7 @@ class Story:
         while time.monotonic() < began + seconds or self.ledger.faults.total() < faults:
             self.node_faults.strike()
             self.surroundings.require_sound()
+            self.traffic.is_full = self.site.reading.waiting()["outbox"] > BACKLOG_MAX
             if time.monotonic() > said + PROGRESS_SECONDS:
                 said = time.monotonic()
                 self.say(f"{said - began:.0f} s: {self._progress()}")

@@ -44,13 +44,17 @@ class User:
 
 @dataclass
 class Traffic:
-    """What everybody shares: the site, the ledger, the numbers of texts; and whether it goes on."""
+    """What everybody shares: the site, the ledger, the numbers of texts; and whether it goes on.
+
+    While more waits than can leave soon, nobody sends.
+    """
 
     site: Site
     ledger: Ledger
     origin: str
     users: list[User]
     is_over: threading.Event = field(default_factory=threading.Event)
+    is_full: bool = False
     _tokens: "count[int]" = field(default_factory=lambda: count(1))
 
     def token(self) -> int:
@@ -66,11 +70,9 @@ class Traffic:
         *,
         form: Mapping[str, object] | None = None,
     ) -> Answer | None:
-        """Return a node's answer; None where there was none."""
-        node = self.site.any_up(chance)
-        if node is None:
+        """Return the answer of a node that is up, as far as is known; None where there was none."""
+        while (node := self.site.any_up(chance)) is None:
             self.is_over.wait(RETRYING_SECONDS)
-            return None
         auth = (user.account_sid, user.auth_token)
         try:
             return ask(method, node.base_url + path, form, auth=auth)
@@ -104,11 +106,11 @@ class Program(threading.Thread):
 
     def _act(self) -> None:
         drawn = self._chance.random()
-        if not any(node.is_up for node in self._traffic.site.nodes):
+        if self._traffic.is_full and drawn < 0.6:
             return
         if drawn < 0.55 or not self._mine:
             self._send()
-        elif drawn < 0.595:
+        elif drawn < 0.59:
             self._send_many()
         elif drawn < 0.6:
             self._campaign()
@@ -214,7 +216,7 @@ class Customer:
     async def _stay(self, esme: Esme, node: Node) -> None:
         while node.is_up and not esme.closed.done():
             self._take(esme)
-            if self._traffic.is_over.is_set():
+            if self._traffic.is_over.is_set() or self._traffic.is_full:
                 await pause(RETRYING_SECONDS)
                 continue
             await self._submit(esme)
@@ -264,6 +266,9 @@ class Handsets:
     async def work(self) -> None:
         """Send texts until the traffic is over."""
         while not self._traffic.is_over.is_set():
+            await pause(self._chance.random())
+            if self._traffic.is_full:
+                continue
             carrier = self._chance.choice((AGAIN, ONCE))
             is_customers = self._chance.random() < 0.3
             self._smsc.text(
@@ -274,4 +279,3 @@ class Handsets:
                 wants_reply=self._chance.random() < 0.5,
                 is_customers=is_customers,
             )
-            await pause(self._chance.random())
