@@ -1,5 +1,6 @@
 """The log: what it tells of the way of a message, and what it never tells."""
 
+import errno
 import io
 import json
 import logging
@@ -179,6 +180,19 @@ def test_what_is_several_stays_several(output: io.StringIO) -> None:
     configure_log("info", is_json=True, stream=output)
     structlog.get_logger().info("settings reloaded", changed=["port", PHONE])
     assert [line["changed"] for line in lines(output)] == [["port", HIDDEN]]
+
+
+def test_a_full_disk_is_no_trouble_of_who_tells_something(output: io.StringIO) -> None:
+    """The line is lost, and the work goes on; so it is where nobody reads any more."""
+    output.write = full  # type: ignore[method-assign]
+    configure_log("info", is_json=True, stream=output)
+    structlog.get_logger().error("trouble")
+    logging.getLogger("trunkline").error("trouble")
+    assert output.getvalue() == ""
+
+
+def full(text: str) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_the_level_may_change_at_any_time(output: io.StringIO) -> None:

@@ -1,5 +1,6 @@
 """Leases as every store must keep them: one owner at a time, and writes that know it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,6 +40,7 @@ from trunkline.store.tables import leases
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=10)
+SOON = 3.0  # Less than a statement waits for a lock.
 A, B = "ND" + "a" * 32, "ND" + "b" * 32
 
 
@@ -132,6 +134,18 @@ async def test_a_take_over_waits_for_the_work_that_holds_the_lease(store: Databa
         await store.write(partial(renew_leases, node_sid=A, until=NOON + LEASE))
         transaction.commit()
     assert len(await store.write(take("one", node=B, at=later))) == 1
+
+
+@pytest.mark.postgresql
+async def test_what_another_is_about_to_take_is_passed_over(store: Database) -> None:
+    """Nobody waits for him: what he waits for may be ours, and then neither would go on."""
+    await store.write(take("one", "two", node=A))
+    later = NOON + 2 * LEASE
+    with store.engine.connect() as taking, taking.begin() as transaction:
+        assert len(take("one", node=B, at=later)(taking)) == 1
+        (got,) = await asyncio.wait_for(store.write(take("one", "two", node=A, at=later)), SOON)
+        assert got.name == "two"
+        transaction.commit()
 
 
 @pytest.mark.postgresql

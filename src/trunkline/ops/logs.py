@@ -1,13 +1,16 @@
 """The log: lines with a name and facts, ours and the libraries', to standard error.
 
-Rule: no line holds a number, a text, a secret or a URL's query, whoever wrote it.
+Rule 1: no line holds a number, a text, a secret or a URL's query, whoever wrote it.
+Rule 2: a line that cannot be written, as on a full disk, is no trouble of who wrote it.
 """
 
+import contextlib
+import io
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -31,9 +34,31 @@ _QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]+=[^\s\"'<>]*")
 _LIBRARIES = logging.WARNING
 
 
+class _Unfailing(io.TextIOBase):
+    """A stream that takes whatever it is given; what the one behind it refuses is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back, if that is possible."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Say whether a person looks on."""
+        return self._stream.isatty()
+
+
 def configure_log(level: str, *, is_json: bool, stream: TextIO | None = None) -> None:
     """Send lines of at least *level* to standard error; may be called again at any time."""
-    target = stream or sys.stderr
+    target = cast(TextIO, _Unfailing(stream or sys.stderr))
     least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

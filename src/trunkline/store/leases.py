@@ -5,7 +5,7 @@ Rule 2: whoever takes a lease raises its fence; a write that holds the lease nam
         was given, and commits before the lease can be taken over, or not at all.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -135,10 +135,7 @@ def take_leases(
     wanted = sorted(set(names))
     if not wanted:
         return []
-    blank = {"node_sid": NOBODY, "fence": 0, "expires_at": EPOCH}
-    db.execute(
-        upsert(leases).on_conflict_do_nothing(), [{"name": name, **blank} for name in wanted]
-    )
+    _add_missing(db, wanted)
     # What another node is about to take, or is held by a work under way, is passed over.
     query = (
         select(leases.c.name)
@@ -153,6 +150,15 @@ def take_leases(
     db.execute(update(leases).where(leases.c.name.in_(free)).values(**new))
     rows = db.execute(select(leases).where(leases.c.name.in_(free)).order_by(leases.c.name))
     return [LeaseRow(**row._mapping) for row in rows]
+
+
+def _add_missing(db: Connection, names: Sequence[str]) -> None:
+    """Let each name have a row. What is there is not inserted: that waits for who is taking it."""
+    there = set(db.execute(select(leases.c.name).where(leases.c.name.in_(names))).scalars())
+    blank = {"node_sid": NOBODY, "fence": 0, "expires_at": EPOCH}
+    rows = [{"name": name, **blank} for name in names if name not in there]
+    if rows:
+        db.execute(upsert(leases).on_conflict_do_nothing(), rows)
 
 
 def release_leases(db: Connection, node_sid: str, *, names: Collection[str] | None = None) -> None:
