@@ -17,6 +17,7 @@ from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import read, token_of, written
 from trunkline.smpp.pdu import DeliverSm
 from trunkline.smpp.receipt import ESM_CLASS_RECEIPT
+from trunkline.smpp.status import CommandStatus
 
 # Where the routes of the carriers begin, and the weight of each in the traffic.
 PREFIXES = {AGAIN: "+1202555", ONCE: "+1303555", SIMULATED: "+1555867"}
@@ -29,6 +30,7 @@ CAMPAIGN, CAMPAIGN_WORDS = (
     40,
 )  # Of several segments each: far more than a sender's rate lets go.
 SYSTEM_ID, PASSWORD = "customer", "soaksoak"
+UNTAKEN = 0.06  # What a customer refuses, or does not answer.
 OVERLOADED = 429
 SENT = {"sent", "delivered", "undelivered"}
 
@@ -204,18 +206,16 @@ class Customer:
             esme = await Esme.connect(node.smpp_port)
         except OSError:
             return
+        esme.verdict = self._take
         async with esme:
             try:
                 if await esme.bind(SYSTEM_ID, PASSWORD) == 0:
                     await self._stay(esme, node)
             except (OSError, TimeoutError):
                 pass  # The node went away, or stands still; another one may be there.
-        # What came is acknowledged, however the connection ended.
-        self._take(esme)
 
     async def _stay(self, esme: Esme, node: Node) -> None:
         while node.is_up and not esme.closed.done():
-            self._take(esme)
             if self._traffic.is_over.is_set() or self._traffic.is_full:
                 await pause(RETRYING_SECONDS)
                 continue
@@ -238,15 +238,18 @@ class Customer:
         else:
             ledger.refused["SMPP"] += 1
 
-    def _take(self, esme: Esme) -> None:
-        while not esme.delivered.empty():
-            pdu = esme.delivered.get_nowait()
-            if not is_receipt(pdu):
-                self._traffic.ledger.brought[token_of(read(pdu))] += 1
-                continue
+    def _take(self, pdu: DeliverSm) -> int | None:
+        """Take what is brought; or refuse it for now, or say nothing at all to it."""
+        drawn = self._chance.random()
+        if drawn < UNTAKEN:
+            return CommandStatus.ESME_RX_T_APPN if drawn < UNTAKEN / 2 else None
+        if is_receipt(pdu):
             said = pdu.short_message.decode("latin-1")
             words = dict(word.split(":", 1) for word in said.split() if ":" in word)
             self._traffic.ledger.reported[words["id"]].append(words["stat"])
+        else:
+            self._traffic.ledger.brought[token_of(read(pdu))] += 1
+        return CommandStatus.ESME_ROK
 
 
 def is_receipt(pdu: DeliverSm) -> bool:
