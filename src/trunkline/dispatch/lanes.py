@@ -46,7 +46,7 @@ UNDER_WAY_MAX = 4000
 FLOWS_MAX = 500
 # Messages of one claim. All later steps of a crowd are as large as what was claimed together, and
 # a single text that comes meanwhile waits for each of them; this is some milliseconds of work.
-CLAIM_MAX = 50
+CLAIM_MAX = 100
 # However clocks jump and whoever writes, the database is looked at after this.
 LOOK_SECONDS = 5.0
 # Deferred messages that keep the next ones to the same recipient waiting; past it, and after a

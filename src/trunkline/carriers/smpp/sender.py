@@ -189,7 +189,7 @@ class Sender:
         """Return how many segments may wait here, by what was seen to leave meanwhile."""
         most = 2 * self._settings.window
         if rate is None:
-            return most if self._ahead is None else min(most, max(self._ahead, most // 8, 1))
+            return most  # It leaves within a round trip or two.
         low, high = (min(most, max(1, ceil(rate * s))) for s in (AHEAD_SECONDS, QUEUE_SECONDS))
         return min(max(self._ahead or low, low), high)
 
