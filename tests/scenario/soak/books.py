@@ -27,8 +27,8 @@ from tests.scenario.soak.texts import REPLY, token_of
 
 WINDOW, LANES = 8, 2
 RESPONSE_SECONDS = 2.0
-RATE = 10.0  # Segments a second of one sender, by the carrier with limits.
-BURST_SECONDS, STRETCH_SECONDS = 1.0, 5.0
+RATE = 5.0  # Segments a second of one sender, by the carrier with limits.
+BURST_SECONDS, STRETCH_SECONDS = 1.0, 10.0
 SEGMENTS_MAX = 7  # Of one text here.
 # What one connection has in hand: twice its window is about to be sent, sent, or answered and about
 # to be recorded. Texts of several segments go whole, and so beyond what there is room for.

@@ -153,7 +153,7 @@ class NodeFaults:
     def _trouble_disk(self, node: Node) -> None:
         """Let there be no more room than up to a place in the database's log, or no writing."""
         seconds = DISK_SECONDS * self._chance.uniform(0.3, 1)
-        limit = int(2 * node.log_bytes() * self._chance.random())
+        limit = int(node.log_bytes() * self._chance.random() / 2)
         trouble = self._chance.choice(("full", "broken"))
         node.order(do="disk", trouble=trouble, seconds=seconds, limit_bytes=limit)
         self._tick.wait(seconds)

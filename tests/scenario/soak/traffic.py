@@ -25,10 +25,8 @@ WEIGHTS = {AGAIN: 6, ONCE: 3, SIMULATED: 1}
 RETRYING_SECONDS = 0.2
 PAUSE_SECONDS_MAX = 0.2
 BURST_MAX = 30
-CAMPAIGN, CAMPAIGN_WORDS = (
-    60,
-    40,
-)  # Of several segments each: far more than a sender's rate lets go.
+# Of several segments each: far more than the rate of a sender lets go.
+CAMPAIGN, CAMPAIGN_WORDS = 25, 40
 SYSTEM_ID, PASSWORD = "customer", "soaksoak"
 UNTAKEN = 0.06  # What a customer refuses, or does not answer.
 OVERLOADED = 429

@@ -123,6 +123,8 @@ class Orders:
             state = SQLSTATES[self.trouble]
             db.exec_driver_sql(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$")
         elif self.trouble == BROKEN:
+            # So does SQLite itself, when it cannot write.
+            db.exec_driver_sql("ROLLBACK")
             raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
 
     def refused(self) -> None:
