@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from tests.api.test_carriers import World
 from trunkline.carriers.port import Deferred, InDoubt, LateTaken, Refused
+from trunkline.config import LEASE_SECONDS_MAX
 from trunkline.dispatch import lanes, schedule
 from trunkline.dispatch.sweeper import Sweeper
 from trunkline.domain.carrier import CarrierAccount, CarrierState
@@ -27,7 +28,8 @@ from trunkline.store.store import SqliteStore
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path)
+    # On PostgreSQL nobody renews leases but the test, which may take a slow machine long.
+    world = World(tmp_path, lease_seconds=LEASE_SECONDS_MAX)
     yield world
     await world.close()
 
