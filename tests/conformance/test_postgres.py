@@ -190,7 +190,7 @@ async def test_a_server_that_restarts_under_load_loses_nothing(how: str) -> None
 
 
 async def test_works_that_lock_each_other_out_are_all_done(url: str, store: Database) -> None:
-    """The one that the server undoes is run again."""
+    """The one that the server undoes is run again, as often as they meet again."""
     other = open_store(Path(), url)
     await store.write(lambda db: db.execute(text("INSERT INTO t VALUES (0, ''), (1, '')")))
     met = threading.Barrier(2)
@@ -207,7 +207,7 @@ async def test_works_that_lock_each_other_out_are_all_done(url: str, store: Data
         return work
 
     await asyncio.gather(store.write(both(0)), other.write(both(1)))
-    assert len(runs) == 3
+    assert len(runs) >= 3
     notes = await store.read(lambda db: list(db.execute(text("SELECT note FROM t")).scalars()))
     assert notes == ["xx", "xx"]
     await other.close()
