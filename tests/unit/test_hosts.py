@@ -1,5 +1,9 @@
 """Turns and windows: what may be started next, host by host."""
 
+from collections import Counter
+
+import pytest
+
 from trunkline.dispatch.hosts import (
     WAITING_MAX,
     WAITING_PER_PLACE,
@@ -80,15 +84,30 @@ def test_all_hosts_together_have_a_limit() -> None:
     assert sum(hosts.add(turn(f"host{n}"), n) for n in range(WAITING_MAX + 5)) == WAITING_MAX
 
 
-def test_a_host_without_work_is_forgotten() -> None:
-    """Its window begins anew."""
+@pytest.mark.parametrize(
+    ("pace", "window"), [(Pace.QUICK, WINDOW_START + 1), (Pace.SILENT, WINDOW_START // 2)]
+)
+def test_the_window_of_a_host_without_work_is_kept(pace: Pace, window: int) -> None:
+    """What comes in crowds does not begin anew with each."""
     hosts = filled(a=1)
     assert hosts.take() == ("a", 0)
-    hosts.done("a", Pace.SILENT)
+    hosts.done("a", pace)
     assert hosts.take() is None
     for row in range(10):
         hosts.add(turn("a"), row)
-    assert len(taken(hosts)) == WINDOW_START
+    assert len(taken(hosts)) == window
+
+
+def test_the_windows_of_hosts_without_work_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was busy last is remembered; who is forgotten begins anew."""
+    monkeypatch.setattr("trunkline.dispatch.hosts.REMEMBERED_MAX", 1)
+    hosts = filled(a=1, b=1)
+    for name in taken(hosts):
+        hosts.done(name, Pace.SILENT)
+    for name in "ab":
+        for row in range(10):
+            hosts.add(turn(name), row)
+    assert Counter(taken(hosts)) == {"a": WINDOW_START, "b": WINDOW_START // 2}
 
 
 def test_the_host_of_a_url() -> None:

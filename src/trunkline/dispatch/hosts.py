@@ -20,6 +20,7 @@ WINDOW_MAX = 24  # Below the HTTP client's own limit, so that no host queues ins
 WAITING_PER_PLACE = 2
 WAITING_QUICK_MAX = 4000  # At a host that answers as quickly as any may; some seconds' worth.
 WAITING_MAX = 10_000  # Rows in memory in all, about 20 MB.
+REMEMBERED_MAX = 10_000  # Hosts with nothing to do whose windows are kept, about 2 MB.
 ENOUGH_MAX = (
     200  # What lasts until more is read; what is here is found again, so no more than that.
 )
@@ -37,7 +38,7 @@ class Pace(StrEnum):
 class _Host(Generic[Row]):
     """What waits for one host, by account in turn, and how many requests it has."""
 
-    window: int = WINDOW_START
+    window: int
     busy: int = 0
     count: int = 0
     waiting: dict[str, deque[Row]] = field(default_factory=dict)
@@ -62,15 +63,21 @@ class Hosts(Generic[Row]):
 
     def __init__(self) -> None:
         self._hosts: dict[str, _Host[Row]] = {}  # In turn.
+        # Of hosts with nothing to do: what comes in crowds would else begin anew with each.
+        self._windows: dict[str, int] = {}  # The one that was busy last is last.
         self._count = 0
 
     def add(self, turn: Turn, row: Row) -> bool:
         """Let *row* wait; False when there are enough of its turn, of its host, or in all."""
-        host = self._hosts.get(turn.host) or _Host[Row]()
+        host = self._hosts.get(turn.host)
+        if host is None:
+            host = _Host[Row](window=self._windows.get(turn.host, WINDOW_START))
         rows = host.waiting.get(turn.account_sid, ())
         if len(rows) >= self._room(host):
             return False
-        self._hosts[turn.host] = host
+        if not host.count and not host.busy:
+            self._windows.pop(turn.host, None)
+            self._hosts[turn.host] = host
         host.put(turn.account_sid, row)
         self._count += 1
         return True
@@ -100,7 +107,7 @@ class Hosts(Generic[Row]):
         return None
 
     def done(self, name: str, pace: Pace) -> None:
-        """Note that a request to a host ended; one with nothing more to do is forgotten."""
+        """Note that a request to a host ended; of one with nothing to do the window is kept."""
         host = self._hosts[name]
         if pace is Pace.QUICK:
             host.window = min(host.window + 1, WINDOW_MAX)
@@ -109,6 +116,9 @@ class Hosts(Generic[Row]):
         host.busy -= 1
         if not host.busy and not host.count:
             del self._hosts[name]
+            self._windows[name] = host.window
+            if len(self._windows) > REMEMBERED_MAX:
+                del self._windows[next(iter(self._windows))]
 
     def _room(self, host: _Host[Row]) -> int:
         """Return how many rows of one account may wait for a host.
