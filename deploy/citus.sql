@@ -19,6 +19,12 @@ SELECT create_distributed_table('callback_attempts', 'account_sid', colocate_wit
 SELECT create_distributed_table('cookies', 'account_sid', colocate_with => 'messages');
 SELECT create_distributed_table('usage', 'account_sid', colocate_with => 'messages');
 SELECT create_distributed_table('retention_marks', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('schedule', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('sticky_senders', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('consents', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('consent_history', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('alerts', 'account_sid', colocate_with => 'messages');
+SELECT create_distributed_table('idempotency_keys', 'account_sid', colocate_with => 'messages');
 
 -- What is looked for by somebody who does not know the account: a carrier's reference, by the
 -- reference; the content of media, which several accounts may share, by its digest.
@@ -40,5 +46,6 @@ SELECT create_reference_table('config_version');
 -- local: media_fetches
 -- local: inbound_segments
 -- local: strays
+-- local: short_links
 -- local: handsets
 -- local: handset_texts

@@ -1,15 +1,33 @@
 """Accounts, keys and numbers as the hot paths want them: looked up once, then remembered."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from trunkline.domain.account import Account, Key, Number
-from trunkline.store.records import ACCOUNTS, KEYS, NUMBERS, Kind, Record, find_record, find_unique
+from sqlalchemy import Connection
+
+from trunkline.domain.account import Account, Capabilities, Key, Number
+from trunkline.domain.address import is_tollfree
+from trunkline.domain.service import POOL_MAX, Pool, PoolSender, SenderKind, ServiceSender
+from trunkline.store.records import (
+    ACCOUNTS,
+    KEYS,
+    NUMBERS,
+    SERVICE_SENDERS,
+    SERVICES,
+    Kind,
+    Record,
+    child_records,
+    find_record,
+    find_unique,
+)
 from trunkline.store.store import Store
 from trunkline.store.vault import Vault
 
 REMEMBERED_MAX = 50_000  # About 50 MB; past it everything is forgotten and looked up anew.
 
+T = TypeVar("T")
 R = TypeVar("R", bound=Record)
+_ALPHANUMERIC = Capabilities(voice=False, mms=False)
 
 
 class Directory:
@@ -24,15 +42,25 @@ class Directory:
 
     async def account(self, sid: str) -> Account | None:
         """Return an account."""
-        return await self._lookup(ACCOUNTS, sid, by_key=False)
+        return await self._record(ACCOUNTS, sid)
 
     async def key(self, sid: str) -> Key | None:
         """Return an API key."""
-        return await self._lookup(KEYS, sid, by_key=False)
+        return await self._record(KEYS, sid)
 
     async def number(self, phone_number: str) -> Number | None:
         """Return a number that some account holds."""
-        return await self._lookup(NUMBERS, phone_number, by_key=True)
+        return await self._named(NUMBERS, phone_number)
+
+    async def service_of(self, sender: str) -> str | None:
+        """Return the SID of the Messaging Service that a number is in, if it is in one."""
+        found = await self._named(SERVICE_SENDERS, sender)
+        return found.service_sid if found else None
+
+    async def pool(self, service_sid: str) -> Pool | None:
+        """Return a Messaging Service with its senders."""
+        place = ("pool", service_sid)
+        return await self._lookup(place, lambda db: find_pool(db, service_sid))
 
     def auth_token(self, account: Account) -> str:
         """Return the token with which the account's webhooks are signed."""
@@ -47,17 +75,51 @@ class Directory:
         self._tokens.clear()
         self._generation += 1
 
-    async def _lookup(self, kind: Kind[R], name: str, *, by_key: bool) -> R | None:
-        place = (kind.name, name)
+    async def _record(self, kind: Kind[R], sid: str) -> R | None:
+        return await self._lookup((kind.name, sid), lambda db: find_record(db, kind, sid))
+
+    async def _named(self, kind: Kind[R], name: str) -> R | None:
+        return await self._lookup((kind.name, name), lambda db: find_unique(db, kind, name))
+
+    async def _lookup(self, place: tuple[str, str], find: Callable[[Connection], T]) -> T:
         if place in self._found:
-            known: R | None = self._found[place]
+            known: T = self._found[place]
             return known
-        find = find_unique if by_key else find_record
         generation = self._generation
-        value = await self._store.read(lambda db: find(db, kind, name))
+        value = await self._store.read(find)
         # What was written while we read must not be hidden by what we read.
         if generation == self._generation:
             if len(self._found) >= REMEMBERED_MAX:
                 self._found.clear()
             self._found[place] = value
         return value
+
+
+def find_pool(db: Connection, service_sid: str) -> Pool | None:
+    """Return a Messaging Service with those of its senders that can send."""
+    service = find_record(db, SERVICES, service_sid)
+    if service is None:
+        return None
+    members = child_records(db, SERVICE_SENDERS, service_sid, limit=POOL_MAX)
+    found = [_pool_sender(db, member) for member in members]
+    return Pool(service, tuple(sender for sender in found if sender))
+
+
+def _pool_sender(db: Connection, member: ServiceSender) -> PoolSender | None:
+    if member.kind is SenderKind.ALPHANUMERIC:
+        return PoolSender(
+            sender=member.sender,
+            kind=member.kind,
+            country=member.country,
+            capabilities=_ALPHANUMERIC,
+        )
+    number = find_record(db, NUMBERS, member.sid)
+    if number is None or not number.capabilities.sms:
+        return None
+    return PoolSender(
+        sender=number.phone_number,
+        kind=member.kind,
+        country=number.country,
+        is_tollfree=is_tollfree(number.phone_number),
+        capabilities=number.capabilities,
+    )

@@ -24,10 +24,13 @@ from trunkline.store.records import (
     MEDIA,
     NUMBERS,
     ROUTES,
+    SERVICE_SENDERS,
+    SERVICES,
     SMPP_CREDENTIALS,
     Kind,
 )
 from trunkline.store.retention import RETENTIONS
+from trunkline.store.sending_tables import schedule
 from trunkline.store.tables import (
     carrier_refs,
     events,
@@ -44,10 +47,11 @@ AHEAD_MAX = timedelta(days=1)
 
 KINDS: tuple[Kind[Any], ...] = (
     *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, RETENTIONS, ROUTES, SMPP_CREDENTIALS),
+    *(SERVICES, SERVICE_SENDERS),
 )
 # Of these states a message is moved on by a row that waits for its turn.
 _WAITING = (Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RECEIVING)
-_MOVING = (outbox, media_fetches)
+_MOVING = (outbox, media_fetches, schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def _damage(db: Connection) -> Iterator[Fault]:
 
 def _strangers(db: Connection) -> Iterator[Fault]:
     """Find what belongs to messages that are not there."""
-    for table in (outbox, media_fetches, carrier_refs, events):
+    for table in (outbox, media_fetches, schedule, carrier_refs, events):
         lonely = ~_exists(messages, _same_message(table))
         query = select(func.count(), func.min(table.c.message_sid)).where(lonely)
         yield from _fault(db, query, f"{table.name}: the message is not there")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from trunkline.domain.account import Account, Feedback, Key, Media, Number
 from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
+from trunkline.domain.service import MessagingService, ServiceSender
 from trunkline.store.nodes import raise_version
 from trunkline.store.paging import Found, Page, fetch_page
 from trunkline.store.tables import records
@@ -61,9 +62,27 @@ SMPP_CREDENTIALS = Kind(
     "smpp_credential", SmppCredential, lambda c: c.system_id, lambda c: c.account_sid
 )
 FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
+SERVICES = Kind("service", MessagingService, lambda s: None, lambda s: s.account_sid)
+# A number is in one service at most; an alphanumeric sender may be in any.
+SERVICE_SENDERS = Kind(
+    "service_sender",
+    ServiceSender,
+    lambda s: f"{s.service_sid}:{s.country}:{s.sender}" if s.sid.startswith("AI") else s.sender,
+    lambda s: s.service_sid,
+)
 # What nodes keep in memory; a change of one is told to all of them by the commit that makes it.
 REMEMBERED = frozenset(
-    kind.name for kind in (ACCOUNTS, KEYS, NUMBERS, CARRIERS, ROUTES, SMPP_CREDENTIALS)
+    kind.name
+    for kind in (
+        ACCOUNTS,
+        KEYS,
+        NUMBERS,
+        CARRIERS,
+        ROUTES,
+        SMPP_CREDENTIALS,
+        SERVICES,
+        SERVICE_SENDERS,
+    )
 )
 
 

@@ -1,74 +1,40 @@
 """The tables. Streams have one each, made for their access path; configuration shares `records`."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     TextClause,
-    TypeDecorator,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.compiler import DDLCompiler
 
-from trunkline.domain.ids import instant, micros
+from trunkline.store import sending_tables
+from trunkline.store.columns import (
+    ADDRESS_LENGTH,
+    FLOW_LENGTH,
+    POSITION_LENGTH,
+    SID_LENGTH,
+    Instant,
+    Money,
+    sid_column,
+)
 from trunkline.store.hosts import HOST_MAX
 
-metadata = MetaData()
-
-SID_LENGTH = 34
-POSITION_LENGTH = 32
-ADDRESS_LENGTH = 128
-FLOW_LENGTH = 9
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC time, stored as microseconds since 1970 on every database alike."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Return what the database stores."""
-        return None if value is None else micros(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Return the aware time."""
-        return None if value is None else instant(value)
-
-
-class Money(TypeDecorator[Decimal]):
-    """An amount in the price unit, stored as millionths."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        """Return what the database stores."""
-        return None if value is None else int((value * 1_000_000).to_integral_value())
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
-        """Return the amount."""
-        return None if value is None else Decimal(value) / 1_000_000
-
-
-def _sid(name: str, *, key: bool = False, nullable: bool = False) -> Column[str]:
-    return Column(name, String(SID_LENGTH), primary_key=key, nullable=nullable)
-
+# The tables of a schema in one place, these and those.
+metadata = sending_tables.TABLES
 
 # How far the time of a sending is from its message's own, in front of it and behind it, if they are
 # in step: clocks are read one after the other, and a message is valid for ten hours at most.
@@ -97,9 +63,9 @@ OUT_OF_STEP = {
 messages = Table(
     "messages",
     metadata,
-    _sid("account_sid", key=True),
+    sid_column("account_sid", key=True),
     Column("position", String(POSITION_LENGTH), primary_key=True),
-    _sid("sid"),
+    sid_column("sid"),
     Column("direction", String(16), nullable=False),
     Column("status", String(20), nullable=False),
     Column("sender", String(ADDRESS_LENGTH)),
@@ -108,7 +74,7 @@ messages = Table(
     Column("encoding", String(8), nullable=False),
     Column("num_segments", Integer, nullable=False),
     Column("num_media", Integer, nullable=False),
-    _sid("messaging_service_sid", nullable=True),
+    sid_column("messaging_service_sid", nullable=True),
     Column("carrier", String(64), nullable=False),
     Column("price", Money),
     Column("error_code", Integer),
@@ -154,8 +120,8 @@ _list_index("messages_out_of_step", "sent_at", "created_at", only=OUT_OF_STEP)
 outbox = Table(
     "outbox",
     metadata,
-    _sid("account_sid", key=True),
-    _sid("message_sid", key=True),
+    sid_column("account_sid", key=True),
+    sid_column("message_sid", key=True),
     Column("lane", String(80), nullable=False),
     Column("flow", String(FLOW_LENGTH), nullable=False),
     Column("sender", String(ADDRESS_LENGTH), nullable=False),
@@ -177,8 +143,8 @@ carrier_refs = Table(
     metadata,
     Column("carrier", String(64), primary_key=True),
     Column("ref", String(80), primary_key=True),
-    _sid("account_sid"),
-    _sid("message_sid"),
+    sid_column("account_sid"),
+    sid_column("message_sid"),
     Column("segment_index", Integer, nullable=False),
     Column("segment_count", Integer, nullable=False),
     Column("delivered", Integer),
@@ -191,7 +157,7 @@ carrier_refs = Table(
 strays = Table(
     "strays",
     metadata,
-    _sid("sid", key=True),
+    sid_column("sid", key=True),
     Column("ref", String(80), primary_key=True),
     Column("carrier", String(64), nullable=False),
     Column("kind", String(16), nullable=False),
@@ -208,7 +174,7 @@ inbound_segments = Table(
     Column("source", String(64), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("number", Integer, primary_key=True),
-    _sid("sid"),
+    sid_column("sid"),
     Column("doc", LargeBinary, nullable=False),
     Index("inbound_segments_in_order", "source", "sid"),
 )
@@ -217,9 +183,9 @@ inbound_segments = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _sid("sid", key=True),
-    _sid("account_sid"),
-    _sid("message_sid"),
+    sid_column("sid", key=True),
+    sid_column("account_sid"),
+    sid_column("message_sid"),
     Column("system_id", String(16), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("doc", JSON, nullable=False),
@@ -237,9 +203,9 @@ IS_DUE = text("due_at IS NOT NULL")
 callbacks = Table(
     "callbacks",
     metadata,
-    _sid("account_sid", key=True),
-    _sid("message_sid", key=True),
-    _sid("sid", key=True),
+    sid_column("account_sid", key=True),
+    sid_column("message_sid", key=True),
+    sid_column("sid", key=True),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("method", String(4), nullable=False),
@@ -270,10 +236,10 @@ callbacks = Table(
 callback_attempts = Table(
     "callback_attempts",
     metadata,
-    _sid("account_sid", key=True),
-    _sid("message_sid", key=True),
-    _sid("sid", key=True),
-    _sid("callback_sid"),
+    sid_column("account_sid", key=True),
+    sid_column("message_sid", key=True),
+    sid_column("sid", key=True),
+    sid_column("callback_sid"),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("method", String(4), nullable=False),
@@ -291,9 +257,9 @@ callback_attempts = Table(
 events = Table(
     "events",
     metadata,
-    _sid("account_sid", key=True),
-    _sid("message_sid", key=True),
-    _sid("sid", key=True),
+    sid_column("account_sid", key=True),
+    sid_column("message_sid", key=True),
+    sid_column("sid", key=True),
     Column("at", Instant, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("detail", JSON, nullable=False),
@@ -304,8 +270,8 @@ events = Table(
 media_fetches = Table(
     "media_fetches",
     metadata,
-    _sid("message_sid", key=True),
-    _sid("account_sid"),
+    sid_column("message_sid", key=True),
+    sid_column("account_sid"),
     Column("urls", JSON, nullable=False),
     Column("host", String(HOST_MAX), nullable=False),
     Column("due_at", Instant, nullable=False),
@@ -317,7 +283,7 @@ media_fetches = Table(
 cookies = Table(
     "cookies",
     metadata,
-    _sid("account_sid", key=True),
+    sid_column("account_sid", key=True),
     Column("sender", String(ADDRESS_LENGTH), primary_key=True),
     Column("recipient", String(ADDRESS_LENGTH), primary_key=True),
     Column("host", String(HOST_MAX), primary_key=True),
@@ -330,7 +296,7 @@ cookies = Table(
 usage = Table(
     "usage",
     metadata,
-    _sid("account_sid", key=True),
+    sid_column("account_sid", key=True),
     Column("day", String(10), primary_key=True),
     Column("category", String(40), primary_key=True),
     Column("shard", Integer, primary_key=True, autoincrement=False),
@@ -343,8 +309,8 @@ records = Table(
     "records",
     metadata,
     Column("kind", String(32), primary_key=True),
-    _sid("sid", key=True),
-    _sid("account_sid"),
+    sid_column("sid", key=True),
+    sid_column("account_sid"),
     Column("parent_sid", String(SID_LENGTH), nullable=False),
     Column("unique_key", String(160)),
     Column("doc", Text, nullable=False),
@@ -373,7 +339,7 @@ handsets = Table(
 handset_texts = Table(
     "handset_texts",
     metadata,
-    _sid("sid", key=True),
+    sid_column("sid", key=True),
     Column("handset", String(ADDRESS_LENGTH), nullable=False),
     Column("peer", String(ADDRESS_LENGTH), nullable=False),
     Column("is_outgoing", Integer, nullable=False),
@@ -397,7 +363,7 @@ handset_texts = Table(
 nodes = Table(
     "nodes",
     metadata,
-    _sid("sid", key=True),
+    sid_column("sid", key=True),
     Column("name", String(255), nullable=False),
     Column("version", String(32), nullable=False),
     Column("state", String(16), nullable=False),
@@ -434,7 +400,7 @@ erasures = Table(
     metadata,
     Column("target", String(64), primary_key=True),
     Column("kind", String(8), primary_key=True),
-    _sid("account_sid"),
+    sid_column("account_sid"),
     Column("due_at", Instant, nullable=False),
     Index("erasures_due", "due_at"),
 )
@@ -444,7 +410,7 @@ erasures = Table(
 retention_marks = Table(
     "retention_marks",
     metadata,
-    _sid("account_sid", key=True),
+    sid_column("account_sid", key=True),
     Column("kind", String(16), primary_key=True),
     Column("position", String(POSITION_LENGTH), nullable=False),
 )

@@ -1,0 +1,101 @@
+"""Messaging Services: what they decide for their messages, and the senders in their pools."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from trunkline.domain.account import Capabilities
+from trunkline.domain.message import VALIDITY_SECONDS_MAX
+
+POOL_MAX = 400  # Twilio: so many phone numbers in one service; other senders count as well here.
+
+
+class SenderKind(StrEnum):
+    """What a sender in a pool is; SHORT_CODE and NUMBER receive answers."""
+
+    NUMBER = "number"
+    SHORT_CODE = "short-code"
+    ALPHANUMERIC = "alphanumeric"
+
+
+class Scan(StrEnum):
+    """Whether content is looked through; Twilio keeps the choice and does nothing with it."""
+
+    INHERIT = "inherit"
+    ENABLE = "enable"
+    DISABLE = "disable"
+
+
+class Usecase(StrEnum):
+    """What a service is for."""
+
+    NOTIFICATIONS = "notifications"
+    MARKETING = "marketing"
+    VERIFICATION = "verification"
+    DISCUSSION = "discussion"
+    POLL = "poll"
+    UNDECLARED = "undeclared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagingService:
+    """A service; the defaults are Twilio's. An empty URL is none."""
+
+    sid: str
+    account_sid: str
+    friendly_name: str
+    inbound_request_url: str = ""
+    inbound_method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    status_callback: str = ""
+    sticky_sender: bool = True
+    mms_converter: bool = True
+    smart_encoding: bool = True
+    scan_message_content: Scan = Scan.INHERIT
+    fallback_to_long_code: bool = True
+    area_code_geomatch: bool = True
+    validity_period: int = VALIDITY_SECONDS_MAX
+    synchronous_validation: bool = False
+    usecase: Usecase = Usecase.UNDECLARED
+    use_inbound_webhook_on_number: bool = False
+    requires_consent: bool = False  # Ours: who did not opt in is sent nothing.
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSender:
+    """A sender in the pool of a service. sid is the number's own; an alphanumeric one has its own.
+
+    country is where an alphanumeric sender is used instead of others; empty: anywhere.
+    """
+
+    sid: str
+    account_sid: str
+    service_sid: str
+    sender: str
+    kind: SenderKind
+    country: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSender:
+    """What the choice of a sender looks at. country is the sender's own; '' for alphanumeric ones
+    that are used anywhere."""
+
+    sender: str
+    kind: SenderKind
+    country: str
+    is_tollfree: bool = False
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A service and the senders that may send for it."""
+
+    service: MessagingService
+    senders: tuple[PoolSender, ...]

@@ -1,0 +1,126 @@
+"""What is scheduled, who is sent to from where and consents to it, alerts, and keys of requests."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+TABLES = (
+    "schedule",
+    "sticky_senders",
+    "consents",
+    "consent_history",
+    "alerts",
+    "idempotency_keys",
+    "short_links",
+)
+
+
+def upgrade() -> None:
+    """Make the new tables."""
+    _make_schedule()
+    _make_consents()
+    _make_alerts()
+    _make_keys()
+
+
+def downgrade() -> None:
+    """Drop them again."""
+    for name in reversed(TABLES):
+        op.drop_table(name)
+
+
+def _make_schedule() -> None:
+    op.create_table(
+        "schedule",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("message_sid", sa.String(length=34), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "message_sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("schedule_due", "schedule", ["due_at", "account_sid", "message_sid"])
+    op.create_table(
+        "sticky_senders",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("recipient", sa.String(length=128), nullable=False),
+        sa.Column("sender", sa.String(length=128), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "service_sid", "recipient"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _make_consents() -> None:
+    op.create_table(
+        "consents",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("recipient", sa.String(length=128), nullable=False),
+        sa.Column("scope", sa.String(length=128), nullable=False),
+        sa.Column("status", sa.String(length=8), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "recipient", "scope"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "consent_history",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("recipient", sa.String(length=128), nullable=False),
+        sa.Column("scope", sa.String(length=128), nullable=False),
+        sa.Column("status", sa.String(length=8), nullable=False),
+        sa.Column("source", sa.String(length=24), nullable=False),
+        sa.Column("evidence", sa.JSON(), nullable=False),
+        sa.Column("consented_at", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "number"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "consent_history_by_recipient", "consent_history", ["account_sid", "recipient", "number"]
+    )
+
+
+def _make_alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("log_level", sa.String(length=8), nullable=False),
+        sa.Column("error_code", sa.Integer(), nullable=False),
+        sa.Column("resource_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("doc", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("alerts_by_level", "alerts", ["account_sid", "log_level", "sid"])
+
+
+def _make_keys() -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("message_sid", sa.String(length=34), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_sid", "key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"])
+    op.create_table(
+        "short_links",
+        sa.Column("token", sa.String(length=16), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("message_sid", sa.String(length=34), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("short_links_by_expiry", "short_links", ["expires_at"])
+    op.create_index("short_links_by_message", "short_links", ["account_sid", "message_sid"])
