@@ -1,0 +1,121 @@
+"""Which sender of a Messaging Service a message leaves from: a pure choice that says why.
+
+https://www.twilio.com/docs/messaging/services#understand-how-the-sender-is-selected
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from trunkline.domain.address import country_of
+from trunkline.domain.nanp import region_of
+from trunkline.domain.sending import NO_ALPHANUMERIC
+from trunkline.domain.service import Pool, PoolSender, SenderKind
+
+# Where media travel to handsets by themselves; elsewhere they are an address in a text.
+MMS_COUNTRIES = frozenset({"US", "CA"})
+# Twilio: without a sender of the recipient's country, one of the United States.
+_ELSEWHERE = "US"
+_GEOMATCHED = MMS_COUNTRIES
+_NONE: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sender, and the reason for it in the words of a trace."""
+
+    sender: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a sender is wanted for. sticky: the sender that the recipient knows, if there is one."""
+
+    recipient: str
+    with_media: bool = False
+    sticky: str | None = None
+
+
+def choose_sender(
+    pool: Pool,
+    wanted: Wanted,
+    *,
+    busy: Mapping[str, float] = _NONE,
+    without: Collection[str] = (),
+) -> Choice | None:
+    """Return the sender that a message leaves from, or None when none can send it.
+
+    busy: the seconds until each sender has sent what it has; who has nothing is not in it. without:
+    senders that cannot reach the recipient after all.
+    """
+    country = country_of(wanted.recipient) or ""
+    usable = [
+        sender
+        for sender in pool.senders
+        if sender.sender not in without and _can_send(sender, wanted, country=country)
+    ]
+    if not usable:
+        return None
+    for sender in usable:
+        if sender.sender == wanted.sticky:
+            return Choice(sender.sender, "the recipient knows this sender")
+    kind, found = _first_kind(usable, country=country)
+    found, place = _nearest(found, wanted.recipient, country=country, pool=pool)
+    first = min(found, key=lambda sender: busy.get(sender.sender, 0.0))
+    why = [kind, *([place] if place else []), *(["the least busy of them"] if len(found) > 1 else [])]
+    return Choice(first.sender, ", ".join(why))
+
+
+def _can_send(sender: PoolSender, wanted: Wanted, *, country: str) -> bool:
+    if wanted.with_media and not sender.capabilities.mms:
+        return False
+    if sender.sender == wanted.recipient:
+        return False
+    if sender.kind is SenderKind.SHORT_CODE:
+        return sender.country == country
+    if sender.kind is SenderKind.ALPHANUMERIC:
+        return country not in NO_ALPHANUMERIC and sender.country in ("", country)
+    return True
+
+
+def _first_kind(
+    usable: Sequence[PoolSender], *, country: str
+) -> tuple[str, Sequence[PoolSender]]:
+    """Return the senders of the kind that comes first, and what it is called."""
+    own = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC and s.country]
+    alphanumeric = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC]
+    tollfree = [s for s in usable if s.is_tollfree]
+    ranks: list[tuple[str, Sequence[PoolSender]]] = [
+        ("a short code", [s for s in usable if s.kind is SenderKind.SHORT_CODE]),
+        ("an alphanumeric sender for the country", own),
+        ("an alphanumeric sender", alphanumeric),
+    ]
+    if country == "CA":
+        ranks.append(("a toll-free number", tollfree))
+    ranks.append(("a number", usable))
+    return next((kind, found) for kind, found in ranks if found)
+
+
+def _nearest(
+    found: Sequence[PoolSender], recipient: str, *, country: str, pool: Pool
+) -> tuple[Sequence[PoolSender], str]:
+    """Return those of the senders that are nearest to the recipient, and how near they are."""
+    if found[0].kind is not SenderKind.NUMBER:
+        return found, ""
+    here = [s for s in found if s.country == country]
+    if not here:
+        there = [s for s in found if s.country == _ELSEWHERE]
+        return (there, f"of {_ELSEWHERE}") if there else (found, "")
+    if country in _GEOMATCHED and pool.service.area_code_geomatch:
+        near = [s for s in here if _area(s.sender) == _area(recipient)]
+        if near:
+            return near, "with the recipient's area code"
+        state = region_of(recipient[2:5])
+        overlay = [s for s in here if state and region_of(s.sender[2:5]) == state and not s.is_tollfree]
+        if overlay:
+            return overlay, "of the recipient's region"
+    return here, "of the recipient's country"
+
+
+def _area(number: str) -> str:
+    return number[:5]
