@@ -62,7 +62,11 @@ def choose_sender(
     kind, found = _first_kind(usable, country=country)
     found, place = _nearest(found, wanted.recipient, country=country, pool=pool)
     first = min(found, key=lambda sender: busy.get(sender.sender, 0.0))
-    why = [kind, *([place] if place else []), *(["the least busy of them"] if len(found) > 1 else [])]
+    why = [
+        kind,
+        *([place] if place else []),
+        *(["the least busy of them"] if len(found) > 1 else []),
+    ]
     return Choice(first.sender, ", ".join(why))
 
 
@@ -78,9 +82,7 @@ def _can_send(sender: PoolSender, wanted: Wanted, *, country: str) -> bool:
     return True
 
 
-def _first_kind(
-    usable: Sequence[PoolSender], *, country: str
-) -> tuple[str, Sequence[PoolSender]]:
+def _first_kind(usable: Sequence[PoolSender], *, country: str) -> tuple[str, Sequence[PoolSender]]:
     """Return the senders of the kind that comes first, and what it is called."""
     own = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC and s.country]
     alphanumeric = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC]
@@ -111,7 +113,9 @@ def _nearest(
         if near:
             return near, "with the recipient's area code"
         state = region_of(recipient[2:5])
-        overlay = [s for s in here if state and region_of(s.sender[2:5]) == state and not s.is_tollfree]
+        overlay = [
+            s for s in here if state and region_of(s.sender[2:5]) == state and not s.is_tollfree
+        ]
         if overlay:
             return overlay, "of the recipient's region"
     return here, "of the recipient's country"
