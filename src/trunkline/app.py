@@ -40,6 +40,7 @@ from trunkline.dispatch.media import FETCHES_MAX, Media
 from trunkline.dispatch.ownership import Leased, Ownership
 from trunkline.dispatch.pool import Pool
 from trunkline.dispatch.retention import Retention
+from trunkline.dispatch.scheduled import Schedule
 from trunkline.dispatch.sweeper import Sweeper
 from trunkline.dispatch.webhooks import Webhooks
 from trunkline.dispatch.worker import Worker, run
@@ -52,11 +53,12 @@ from trunkline.domain.pricing import PriceList, price_list
 from trunkline.flows.directory import Directory
 from trunkline.flows.platform import Bells, Platform, Rules
 from trunkline.flows.switchboard import Switchboard, read_configuration
-from trunkline.flows.tenure import MEDIA, RETENTION, SWEEPER, Tenure
+from trunkline.flows.tenure import MEDIA, RETENTION, SCHEDULE, SWEEPER, Tenure
 from trunkline.flows.upstream import References, adopt
 from trunkline.leaving import Departure
 from trunkline.network.behaviours import NetworkSettings
 from trunkline.network.network import Network
+from trunkline.ops.keeping import Keeper
 from trunkline.ops.logs import configure_log
 from trunkline.ops.metrics import Metrics
 from trunkline.ops.pages import Readers
@@ -68,6 +70,7 @@ from trunkline.serving import Server, server_for
 from trunkline.smsc.server import Listen, SmscServer
 from trunkline.starting import (
     StartupError,
+    credentials_of,
     leave_credentials,
     listening,
     owned,
@@ -214,6 +217,7 @@ class App:
             Leased(media, tenure, lease=MEDIA),
             webhooks,
             Leased(retention, tenure, lease=RETENTION),
+            Leased(Schedule(self.platform), tenure, lease=SCHEDULE),
         ]
 
     def adopt(self, config: Config) -> None:

@@ -17,7 +17,8 @@ from trunkline.dispatch.sweeper import Sweeper
 from trunkline.domain.carrier import CarrierAccount, CarrierState
 from trunkline.domain.message import Direction
 from trunkline.flows import carriers, routes
-from trunkline.flows.outbound import new_message, outbox_row
+from trunkline.flows.lanes import outbox_row
+from trunkline.flows.outbound import new_message
 from trunkline.flows.statuses import announce
 from trunkline.flows.switchboard import read_configuration
 from trunkline.store.messages import insert_messages

@@ -16,6 +16,7 @@ MMS_COUNTRIES = frozenset({"US", "CA"})
 # Twilio: without a sender of the recipient's country, one of the United States.
 _ELSEWHERE = "US"
 _GEOMATCHED = MMS_COUNTRIES
+_NEVER = float("-inf")
 _NONE: Mapping[str, float] = {}
 
 
@@ -45,8 +46,8 @@ def choose_sender(
 ) -> Choice | None:
     """Return the sender that a message leaves from, or None when none can send it.
 
-    busy: the seconds until each sender has sent what it has; who has nothing is not in it. without:
-    senders that cannot reach the recipient after all.
+    busy: the seconds until each sender has sent what it has, below zero since it has; who never
+    had anything is not in it. without: senders that cannot reach the recipient after all.
     """
     country = country_of(wanted.recipient) or ""
     usable = [
@@ -61,7 +62,7 @@ def choose_sender(
             return Choice(sender.sender, "the recipient knows this sender")
     kind, found = _first_kind(usable, country=country)
     found, place = _nearest(found, wanted.recipient, country=country, pool=pool)
-    first = min(found, key=lambda sender: busy.get(sender.sender, 0.0))
+    first = min(found, key=lambda sender: busy.get(sender.sender, _NEVER))
     why = [
         kind,
         *([place] if place else []),

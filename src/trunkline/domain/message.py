@@ -6,7 +6,7 @@ Rule 2: facts (the network told us) are never refused, only sometimes stale;
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trunkline.domain.errors import Refusal, delivery_error
-from trunkline.domain.ids import MICROSECOND
+from trunkline.domain.ids import MICROSECOND, instant
 
 MEDIA_MAX = 10  # Twilio: at most ten MediaUrl values a message (21623).
 VALIDITY_SECONDS_MAX = 36_000  # Twilio's ValidityPeriod: 1 to 36,000, by default the longest.
@@ -23,6 +23,8 @@ IN_REPLY_TO = "in_reply_to"  # The option of a reply that names the text it answ
 # Options that say what the route of a message makes of it: the price of a segment, the priority.
 ROUTE_PRICE, ROUTE_PRIORITY = "route_price", "route_priority"
 REQUEST_ID = "request_id"  # The option that names the HTTP request that asked for a message.
+# The option of a message that was queued later than it was made: when that was, in µs since 1970.
+QUEUED_AT = "queued_at"
 VIA = "via"  # The option that ties a message to one carrier, whatever the routes say.
 TLV_OPTION = "tlv_"  # Options that hold SMPP parameters: tlv_1400 is a tag, its octets are hex.
 
@@ -101,6 +103,15 @@ FINAL = frozenset({S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.RECEIVED,
 CALLED_BACK = frozenset({S.SENT, S.DELIVERED, S.UNDELIVERED, S.FAILED, S.CANCELED, S.READ})
 
 
+def is_told(message: "Message") -> bool:
+    """Tell whether a status callback is made for the present status.
+
+    Of a message that a Messaging Service chose a sender for, `queued` is told, too.
+    """
+    is_chosen = message.status is S.QUEUED and message.messaging_service_sid is not None
+    return message.status in CALLED_BACK or is_chosen
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """One text or MMS, in either direction. Times are aware UTC."""
 
@@ -129,6 +140,13 @@ class Message(Struct, frozen=True, kw_only=True):
     def error_message(self) -> str | None:
         """The text of error_code, or None when nothing went wrong."""
         return None if self.error_code is None else delivery_error(self.error_code)
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it may have waited long enough: its validity counts from when it was queued."""
+        queued_at = self.options.get(QUEUED_AT)
+        began = self.created_at if queued_at is None else instant(int(queued_at))
+        return began + timedelta(seconds=self.validity_seconds)
 
     def priced(self, price: Decimal) -> "Message":
         """Return the message with what it costs, in PRICE_UNIT."""

@@ -3,14 +3,19 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from trunkline.domain.address import Address, AddressKind, country_of, parse_recipient, parse_sender
 from trunkline.domain.errors import Refusal
+from trunkline.domain.ids import is_sid
 from trunkline.domain.message import MEDIA_MAX, VALIDITY_SECONDS_MAX, Message
+from trunkline.domain.service import Pool
 from trunkline.domain.text import BODY_MAX, body_length
 
 URL_LENGTH_MAX = 2048
+# Twilio: both inclusive. https://www.twilio.com/docs/messaging/features/message-scheduling
+SCHEDULED_AHEAD_MIN, SCHEDULED_AHEAD_MAX = timedelta(minutes=15), timedelta(days=35)
+SERVICE = "MG"
 # Alphanumeric senders are not delivered there: https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id
 NO_ALPHANUMERIC = frozenset({"US", "CA", "PR"})
 
@@ -34,6 +39,18 @@ class SendRequest:
     send_at: datetime | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def service_sid(self) -> str | None:
+        """The Messaging Service that is asked for, which may stand where a sender does."""
+        if self.messaging_service_sid:
+            return self.messaging_service_sid
+        return self.from_ if is_sid(self.from_ or "", SERVICE) else None
+
+    @property
+    def named_sender(self) -> str | None:
+        """The sender that is asked for, beside a service or without one."""
+        return None if is_sid(self.from_ or "", SERVICE) else self.from_ or None
+
 
 @dataclass(slots=True)
 class Parties:
@@ -45,10 +62,15 @@ class Parties:
 
 @dataclass(slots=True)
 class Draft:
-    """A message that may be accepted, and the media that are to be fetched for it first."""
+    """A message that may be accepted, and the media that are to be fetched for it first.
+
+    pool: where its sender is chosen from. send_at: when that is done; None: at once.
+    """
 
     message: Message
     media_urls: tuple[str, ...] = ()
+    pool: Pool | None = None
+    send_at: datetime | None = None
 
 
 def check_presence(request: SendRequest) -> None:
@@ -71,7 +93,7 @@ def check_content(request: SendRequest) -> None:
         raise Refusal(21656)
 
 
-def check_timing(request: SendRequest) -> None:
+def check_timing(request: SendRequest, now: datetime) -> None:
     """Refuse a validity period (21624) or a schedule (351xx) that cannot be kept."""
     period = request.validity_period
     if period is not None and not 1 <= period <= VALIDITY_SECONDS_MAX:
@@ -82,18 +104,26 @@ def check_timing(request: SendRequest) -> None:
         return
     if request.send_at is None:
         raise Refusal(35111)
-    if not request.messaging_service_sid:
+    if request.service_sid is None:
         raise Refusal(35118)
+    if not SCHEDULED_AHEAD_MIN <= request.send_at - now <= SCHEDULED_AHEAD_MAX:
+        raise Refusal(35114)
 
 
-def check_parties(request: SendRequest) -> Parties:
-    """Return the two addresses, or refuse what is no address or no possible pair."""
+def check_recipient(request: SendRequest) -> Address:
+    """Return whom a message is for, or refuse what is no address of a person."""
     text = request.to or ""
     recipient = parse_recipient(text)
     if recipient is None:
         raise Refusal(21211, number=text)
     if recipient.kind is AddressKind.SHORT_CODE:
         raise Refusal(21265, number=text)
+    return recipient
+
+
+def check_parties(request: SendRequest) -> Parties:
+    """Return the two addresses, or refuse what is no address or no possible pair."""
+    recipient = check_recipient(request)
     sender = parse_sender(request.from_ or "")
     if sender is None:
         raise Refusal(21212, number=request.from_ or "", sender=request.from_ or "")

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from trunkline.domain.message import Message, blame
 from trunkline.domain.sending import Draft
 from trunkline.flows import reports
-from trunkline.flows.outbound import add_drafts, announce_accepted
+from trunkline.flows.outbound import Added, add_drafts, announce_accepted
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import event, tell
 from trunkline.runtime import News, next_attempt
@@ -28,7 +28,6 @@ from trunkline.store.callbacks import (
     save_cookies,
 )
 from trunkline.store.messages import insert_events, messages_by_sid, update_messages
-from trunkline.store.outbox import OutboxRow
 from trunkline.webhooks.answer import BLOCKED, Answer
 from trunkline.webhooks.request import is_webhook_url, parse_target, render_request
 from trunkline.webhooks.requester import Requester
@@ -156,8 +155,7 @@ async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
     outcome = await platform.store.write(work)
     if outcome.following:
         platform.webhooks.offer(outcome.following)
-    if outcome.replies:
-        announce_accepted(platform, outcome.replies, outcome.rows)
+    announce_accepted(platform, outcome.replies)
     tell(platform, outcome.changed)
     reports.called(platform, _called(deliveries), messages=outcome.told)
     if platform.feed.is_watched:
@@ -168,14 +166,13 @@ async def finish(platform: Platform, deliveries: Sequence[Delivery]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of webhooks: what waited for them, replies with their rows, blamed messages.
+    """What came of webhooks: what waited for them, replies, blamed messages.
 
     told: messages that the log has something to tell of.
     """
 
     following: Sequence[CallbackRow]
-    replies: Sequence[Draft]
-    rows: Sequence[OutboxRow]
+    replies: Added
     changed: Sequence[Message]
     told: Mapping[str, Message]
 
@@ -195,14 +192,13 @@ def _finish(platform: Platform, db: Connection, deliveries: Sequence[Delivery]) 
     first = [d for d in done if d.replies and finish_callbacks(db, [d.row])]
     postpone_callbacks(db, waiting)
     following = following_callbacks(db, [d.row for d in done], now=now)
-    replies = [draft for d in first for draft in d.replies]
-    rows = add_drafts(platform, db, replies)
+    replies = add_drafts(platform, db, [draft for d in first for draft in d.replies])
     _keep_cookies(db, done, now)
     troubled = [d for d in deliveries if d.error_code is not None or d.warnings]
     changed = _blame(platform, db, troubled, now=now) if troubled else []
     changed += _forgive(db, [d for d in done if d.error_code is None], now=now)
     told = messages_by_sid(db, reports.worth_a_line(_called(deliveries)))
-    return _Outcome(following, replies, rows, changed, told)
+    return _Outcome(following, replies, changed, told)
 
 
 def _called(deliveries: Sequence[Delivery]) -> list[tuple[CallbackRow, list[AttemptRow]]]:

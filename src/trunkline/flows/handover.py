@@ -27,7 +27,7 @@ from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
 from trunkline.domain.message import TLV_OPTION, VIA, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
 from trunkline.flows import reports
-from trunkline.flows.outbound import ask_of, outbox_row, routed
+from trunkline.flows.lanes import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.receipts import match_strays, meet_refs
 from trunkline.flows.rerouting import EXPIRED, UNKNOWN, moved_event

@@ -14,7 +14,7 @@ from trunkline.domain.ids import is_sid
 from trunkline.domain.message import Fact, Message
 from trunkline.flows.callbacks import OUR_FAULT, RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
-from trunkline.flows.outbound import outbox_row
+from trunkline.flows.lanes import outbox_row
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import Observation, advance, announce, event
 from trunkline.runtime import next_attempt

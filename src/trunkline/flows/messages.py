@@ -38,6 +38,7 @@ from trunkline.store.records import (
     insert_record,
     update_record,
 )
+from trunkline.store.schedule import delete_scheduled
 from trunkline.store.search import page_messages
 
 __all__ = ["MessageFilter", "Trace", "amend", "find", "page", "remove", "trace"]
@@ -85,6 +86,7 @@ async def amend(
         after = before if body is None else redact(before, at=now)
         if status is not None:
             after = cancel(after, at=now)
+            delete_scheduled(db, [(account_sid, sid)])
             if owed := status_callback(platform, after):
                 insert_callbacks(db, [owed])
         if after is not before:

@@ -4,52 +4,57 @@ Rule: a message and the work it causes commit together, before anybody is told.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 
-from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from trunkline.domain.account import Account
 from trunkline.domain.address import AddressKind
-from trunkline.domain.carrier import Route, sender_type_of
+from trunkline.domain.carrier import sender_type_of
 from trunkline.domain.errors import Refusal
-from trunkline.domain.ids import AT_ONCE
+from trunkline.domain.ids import AT_ONCE, is_sid
 from trunkline.domain.message import (
     REQUEST_ID,
-    ROUTE_PRICE,
-    ROUTE_PRIORITY,
     VALIDITY_SECONDS_MAX,
     VIA,
     Direction,
     Message,
     Status,
 )
-from trunkline.domain.routing import Ask
 from trunkline.domain.sending import (
+    SERVICE,
     Draft,
     Parties,
     SendRequest,
     check_content,
     check_parties,
     check_presence,
+    check_recipient,
     check_timing,
 )
-from trunkline.domain.text import encoding_of, smart_encode, split
+from trunkline.domain.service import Pool
+from trunkline.domain.text import Encoding, encoding_of, smart_encode, split
 from trunkline.flows import reports
+from trunkline.flows.choosing import choose_senders
+from trunkline.flows.lanes import ask_of, flow_for, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import status_callback, tell
-from trunkline.flows.switchboard import flow_of
 from trunkline.runtime import request_id
-from trunkline.store.callbacks import insert_callbacks
+from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.media import MediaFetch, insert_fetches
-from trunkline.store.messages import insert_messages
+from trunkline.store.messages import insert_events, insert_messages
 from trunkline.store.outbox import OutboxRow, insert_outbox
+from trunkline.store.schedule import Scheduled, has_scheduled, insert_scheduled
 from trunkline.webhooks.request import is_webhook_url
 
 __all__ = ["SendRequest", "accept", "prepare", "send"]
 
-MESSAGING_SERVICE = "MG"
+# A sender that is named beside a service has to be in it. Twilio's code is not documented for
+# this; of its two that fit, this one says what is wrong.
+NOT_IN_SERVICE = 21711
+# Twilio: so many of an account may wait for their time.
+SCHEDULED_MAX = 1_000_000
 
 
 async def send(platform: Platform, account: Account, request: SendRequest) -> Message:
@@ -83,22 +88,71 @@ async def prepare(
             raise Refusal(21620, name=url)
     if request.status_callback and not is_webhook_url(request.status_callback):
         raise Refusal(21609, name=request.status_callback)
-    check_timing(request)
-    service = request.messaging_service_sid
-    if not service and request.from_ and request.from_.startswith(MESSAGING_SERVICE):
-        service = request.from_ if len(request.from_) == len(account.sid) else None
-    if service:
-        raise Refusal(21701, name=service, number=service)
+    check_timing(request, platform.clock.now())
+    pool = await _pool(platform, account, request)
     if request.content_sid:
         raise Refusal(21655, name=request.content_sid)
     if request.application_sid and not request.status_callback:
         raise Refusal(21420, name=request.application_sid)
+    if pool is not None:
+        return await _prepare_for_service(platform, request, pool)
     parties = check_parties(request)
     if not may_use_any_sender:
         await check_ownership(platform, account, parties)
     message = _message(platform, account, request, parties=parties, via=via)
     await check_queue(platform, message)
     return Draft(message, request.media_url)
+
+
+async def _pool(platform: Platform, account: Account, request: SendRequest) -> Pool | None:
+    """Return the Messaging Service that is to send, with its senders; None: a sender does."""
+    sid = request.service_sid
+    if sid is None:
+        return None
+    if not is_sid(sid, SERVICE):
+        raise Refusal(21705, name=sid)
+    pool = await platform.directory.pool(sid)
+    if pool is None or pool.service.account_sid != account.sid:
+        raise Refusal(21701, name=sid)
+    return pool
+
+
+async def _prepare_for_service(platform: Platform, request: SendRequest, pool: Pool) -> Draft:
+    """Return a message whose sender is chosen when it is accepted, or when its time comes."""
+    service, sender = pool.service, None
+    if request.named_sender is None:
+        recipient = check_recipient(request)
+    else:
+        parties = check_parties(request)
+        recipient, sender = parties.recipient, parties.sender.text
+        if all(sender != each.sender for each in pool.senders):
+            raise Refusal(NOT_IN_SERVICE, name=sender)
+    if request.send_at is not None:
+        await _check_schedule(platform, service.account_sid)
+    body = request.body or ""
+    message = _unsent(
+        platform,
+        service.account_sid,
+        status=Status.ACCEPTED if request.send_at is None else Status.SCHEDULED,
+        sender=sender,
+        recipient=recipient.text,
+        body=smart_encode(body) if request.smart_encoded or service.smart_encoding else body,
+        num_media=len(request.media_url),
+        status_callback=request.status_callback or service.status_callback or None,
+        validity_seconds=request.validity_period or service.validity_period,
+        options=dict(request.options),
+        service_sid=service.sid,
+    )
+    return Draft(message, request.media_url, pool, request.send_at)
+
+
+async def _check_schedule(platform: Platform, account_sid: str) -> None:
+    """Refuse (35125) what an account would schedule beyond its limit."""
+    is_full = await platform.store.read(
+        lambda db: has_scheduled(db, account_sid, count=SCHEDULED_MAX)
+    )
+    if is_full:
+        raise Refusal(35125)
 
 
 async def check_ownership(platform: Platform, account: Account, parties: Parties) -> None:
@@ -128,7 +182,7 @@ async def check_queue(platform: Platform, message: Message) -> None:
     lane = platform.switchboard.lane(message.carrier, message.sender)
     has_room = await platform.queues.has_room(
         platform.store,
-        (lane, _flow(message)),
+        (lane, flow_for(message)),
         segments=message.num_segments,
         per_second=per_second,
         now=platform.clock.now(),
@@ -137,97 +191,94 @@ async def check_queue(platform: Platform, message: Message) -> None:
         raise Refusal(21611, sender=message.sender or "")
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What is on disk now: messages as they are, what waits in lanes, webhooks to be made."""
+
+    messages: Sequence[Message] = ()
+    rows: Sequence[OutboxRow] = ()
+    webhooks: Sequence[CallbackRow] = ()
+    has_media: bool = False
+
+
 async def accept(platform: Platform, drafts: Sequence[Draft]) -> None:
     """Take responsibility: when this returns, the messages and the work they cause are on disk."""
 
-    def work(db: Connection) -> list[OutboxRow]:
+    def work(db: Connection) -> Added:
         return add_drafts(platform, db, drafts)
 
-    rows = await platform.store.write(work)
-    announce_accepted(platform, drafts, rows)
+    announce_accepted(platform, await platform.store.write(work))
 
 
-def announce_accepted(
-    platform: Platform, drafts: Sequence[Draft], rows: Sequence[OutboxRow]
-) -> None:
+def announce_accepted(platform: Platform, added: Added) -> None:
     """Hand new messages over to whoever sends them, after the commit."""
-    messages = [draft.message for draft in drafts]
-    platform.recent.keep(messages)
-    platform.switchboard.offer(rows)
-    if len(rows) < len(drafts):  # Some have media to be fetched, or failed already.
+    platform.recent.keep(added.messages)
+    platform.switchboard.offer(added.rows)
+    if added.webhooks:
+        platform.webhooks.offer(added.webhooks)
+    if added.has_media:
         platform.bells.media.ring()
-        platform.webhooks.ring()
-    tell(platform, messages)
-    reports.accepted(platform, messages)
+    tell(platform, added.messages)
+    reports.accepted(platform, added.messages)
 
 
-def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> list[OutboxRow]:
-    """Store messages with the work they cause, and return what waits in lanes now.
+def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Added:
+    """Store messages with the work they cause, and choose senders for those of services.
 
     A message that failed already causes but a webhook.
     """
     if not drafts:
-        return []
+        return Added()
+    drafts = with_senders(platform, db, drafts)
     insert_messages(db, [draft.message for draft in drafts])
+    later = [draft for draft in drafts if draft.send_at is not None]
+    insert_scheduled(
+        db,
+        [
+            Scheduled(
+                account_sid=draft.message.account_sid,
+                message_sid=draft.message.sid,
+                due_at=draft.send_at,
+                media_urls=draft.media_urls,
+            )
+            for draft in later
+            if draft.send_at is not None
+        ],
+    )
+    return set_out(platform, db, drafts)
+
+
+def with_senders(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """Return drafts whose senders are chosen, or that failed for want of one."""
+    choosing = [draft for draft in drafts if draft.message.status is Status.ACCEPTED]
+    if not choosing:
+        return drafts
+    chosen = choose_senders(platform, db, choosing)
+    insert_events(db, chosen.trace)
+    known = {draft.message.sid: draft for draft in chosen.drafts}
+    return [known.get(draft.message.sid, draft) for draft in drafts]
+
+
+def set_out(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Added:
+    """Queue what messages that are stored need next, as their status says."""
     live = [draft for draft in drafts if draft.message.status is Status.QUEUED]
     rows = [outbox_row(platform, draft.message) for draft in live if not draft.media_urls]
     insert_outbox(db, rows)
-    insert_fetches(
-        db,
-        [
-            MediaFetch(
-                message_sid=draft.message.sid,
-                account_sid=draft.message.account_sid,
-                urls=draft.media_urls,
-                due_at=AT_ONCE,
-            )
-            for draft in live
-            if draft.media_urls
-        ],
-    )
-    failed = [d.message for d in drafts if d.message.status is Status.FAILED]
-    insert_callbacks(db, [row for m in failed if (row := status_callback(platform, m))])
-    return rows
-
-
-def outbox_row(platform: Platform, message: Message) -> OutboxRow:
-    """Return the row that makes a lane hand *message* over."""
-    return OutboxRow(
-        lane=platform.switchboard.lane(message.carrier, message.sender),
-        message_sid=message.sid,
-        account_sid=message.account_sid,
-        flow=_flow(message),
-        sender=message.sender or "",
-        recipient=message.recipient,
-        segments=message.num_segments,
-        due_at=AT_ONCE,
-        expires_at=message.created_at + timedelta(seconds=message.validity_seconds),
-    )
-
-
-def _flow(message: Message) -> str:
-    priority = int(message.options.get(ROUTE_PRIORITY, "0"))
-    return flow_of(message.account_sid, message.sender, priority=priority)
-
-
-def ask_of(message: Message) -> Ask:
-    """Return what the routing table is asked for a message."""
-    return Ask(
-        account_sid=message.account_sid,
-        sender=message.sender or "",
-        recipient=message.recipient,
-        channel="mms" if message.num_media and ":" not in message.recipient else "",
-    )
-
-
-def routed(message: Message, route: Route) -> Message:
-    """Return the message as it is when it takes *route*."""
-    kept = {k: v for k, v in message.options.items() if k not in (ROUTE_PRICE, ROUTE_PRIORITY)}
-    if route.price is not None:
-        kept[ROUTE_PRICE] = str(route.price)
-    if route.priority:
-        kept[ROUTE_PRIORITY] = str(route.priority)
-    return replace(message, carrier=route.carrier, options=kept)
+    fetches = [
+        MediaFetch(
+            message_sid=draft.message.sid,
+            account_sid=draft.message.account_sid,
+            urls=draft.media_urls,
+            due_at=AT_ONCE,
+        )
+        for draft in live
+        if draft.media_urls
+    ]
+    insert_fetches(db, fetches)
+    messages = [draft.message for draft in drafts]
+    webhooks = [row for message in messages if (row := status_callback(platform, message))]
+    insert_callbacks(db, webhooks)
+    return Added(messages, rows, webhooks, bool(fetches))
 
 
 def new_message(
@@ -245,38 +296,74 @@ def new_message(
     via: str | None = None,
 ) -> Message:
     """Return a message that is to leave; refuse (21612, 63007) one that no route is for."""
-    now = platform.clock.now()
-    asked = request_id.get()
     # Segments are a matter of SMS: an MMS or a channel's message is one however long.
     parts = None if num_media or ":" in recipient else split(body)
-    message = Message(
-        account_sid=account_sid,
-        sid=platform.chance.sid("MM" if num_media else "SM", now),
+    message = _unsent(
+        platform,
+        account_sid,
         direction=direction,
         status=Status.QUEUED,
         sender=sender,
         recipient=recipient,
         body=body,
-        encoding=parts.encoding.value if parts else encoding_of(body).value,
+        encoding=parts.encoding if parts else None,
         num_segments=len(parts.segments) if parts else 1,
         num_media=num_media,
-        carrier=via or "",
         status_callback=status_callback,
         validity_seconds=validity_seconds,
-        created_at=now,
-        updated_at=now,
-        options=(options or {})
-        | ({VIA: via} if via else {})
-        | ({REQUEST_ID: asked} if asked else {}),
+        options={**(options or {}), **({VIA: via} if via else {})},
+        via=via,
     )
     if via is not None:
         return message
-    route = platform.switchboard.choose(ask_of(message), now)
+    route = platform.switchboard.choose(ask_of(message), message.created_at)
     if route is None:
         # Nobody carries that channel, so its sender is nobody's.
         code = 63007 if ":" in recipient else 21612
         raise Refusal(code, recipient=recipient, sender=sender)
     return routed(message, route)
+
+
+def _unsent(
+    platform: Platform,
+    account_sid: str,
+    *,
+    direction: Direction = Direction.OUTBOUND_API,
+    status: Status,
+    sender: str | None,
+    recipient: str,
+    body: str,
+    encoding: Encoding | None = None,
+    num_segments: int = 0,
+    num_media: int,
+    status_callback: str | None,
+    validity_seconds: int,
+    options: dict[str, str],
+    service_sid: str | None = None,
+    via: str | None = None,
+) -> Message:
+    """Return a message that is new; one whose sender is not chosen has no segments yet."""
+    now = platform.clock.now()
+    asked = request_id.get()
+    return Message(
+        account_sid=account_sid,
+        sid=platform.chance.sid("MM" if num_media else "SM", now),
+        direction=direction,
+        status=status,
+        sender=sender,
+        recipient=recipient,
+        body=body,
+        encoding=(encoding or encoding_of(body)).value,
+        num_segments=num_segments,
+        num_media=num_media,
+        messaging_service_sid=service_sid,
+        carrier=via or "",
+        status_callback=status_callback,
+        validity_seconds=validity_seconds,
+        created_at=now,
+        updated_at=now,
+        options=options | ({REQUEST_ID: asked} if asked else {}),
+    )
 
 
 def _message(

@@ -8,6 +8,7 @@ from trunkline.domain.pricing import PriceList
 from trunkline.domain.retention import Periods
 from trunkline.domain.sending import Draft
 from trunkline.flows.directory import Directory
+from trunkline.flows.loads import SenderLoads
 from trunkline.flows.pressure import Pressure
 from trunkline.flows.queues import QueueBudgets
 from trunkline.flows.recent import Recent
@@ -61,6 +62,7 @@ class Platform:
     recent: Recent = field(default_factory=Recent)
     accepting: Batcher[Draft] = field(default_factory=Batcher)
     queues: QueueBudgets = field(default_factory=QueueBudgets)
+    loads: SenderLoads = field(default_factory=SenderLoads)
     meter: Meter = field(default_factory=NullMeter)
     pressure: Pressure = field(default_factory=Pressure)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from trunkline.domain.carrier import InDoubtRule
 from trunkline.domain.message import VIA, Fact, Message
-from trunkline.flows.outbound import ask_of, outbox_row, routed
+from trunkline.flows.lanes import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import (
     Changes,

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from trunkline.domain.ids import AT_ONCE
-from trunkline.domain.message import CALLED_BACK, Fact, Message, Status, observe
+from trunkline.domain.message import Fact, Message, Status, is_told, observe
 from trunkline.flows.deliveries import receipts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
@@ -135,14 +135,14 @@ def _is_as(found: Message, after: Message) -> bool:
     return (found.status, found.updated_at) == (after.status, after.updated_at)
 
 
-# Before one of these a message owes no webhook, so that none can still be waiting.
+# In one of these a message has owed no webhook yet, unless it is a Messaging Service's.
 _QUIET = frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING})
 
 
 def _consequences(platform: Platform, db: Connection, steps: _Steps) -> Changes:
     changed = [after for _, after in steps.values()]
     owed = [row for message in changed if (row := status_callback(platform, message))]
-    followers = [row for row in owed if steps[row.message_sid][0].status not in _QUIET]
+    followers = [row for row in owed if _has_owed(steps[row.message_sid][0])]
     behind = waiting_callbacks(db, followers)
     insert_callbacks(db, owed)
     deliveries = receipts_owed(platform, changed)
@@ -151,6 +151,11 @@ def _consequences(platform: Platform, db: Connection, steps: _Steps) -> Changes:
     add_usage(db, [usage_of(message) for message in used])
     now = [row for row in owed if row.message_sid not in behind]
     return Changes(changed, now, bool(deliveries))
+
+
+def _has_owed(before: Message) -> bool:
+    """Tell whether a webhook of a message may still be waiting."""
+    return before.status not in _QUIET or before.messaging_service_sid is not None
 
 
 def announce(platform: Platform, messages: Sequence[Message]) -> None:
@@ -186,7 +191,7 @@ def announce_changes(platform: Platform, changes: Changes) -> None:
 
 def status_callback(platform: Platform, message: Message) -> CallbackRow | None:
     """Return the webhook that tells of the message's present status, if one is owed."""
-    if not message.status_callback or message.status not in CALLED_BACK:
+    if not message.status_callback or not is_told(message):
         return None
     now = platform.clock.now()
     return CallbackRow(

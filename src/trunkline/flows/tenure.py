@@ -13,8 +13,10 @@ from trunkline.store.leases import Always, Lease, TimedLease
 LANES, CARRIERS, WEBHOOKS, DELIVERIES = "lane:", "carrier:", "webhooks:", "deliveries:"
 # Everything that the phones of the simulated network need: one node plays them all.
 NETWORK = "network"
-SWEEPER, MEDIA, RETENTION = "sweeper", "media", "retention"
-COMMON = frozenset({SWEEPER, MEDIA, RETENTION, *(f"{WEBHOOKS}{shard}" for shard in range(SHARDS))})
+SWEEPER, MEDIA, RETENTION, SCHEDULE = "sweeper", "media", "retention", "schedule"
+COMMON = frozenset(
+    {SWEEPER, MEDIA, RETENTION, SCHEDULE, *(f"{WEBHOOKS}{shard}" for shard in range(SHARDS))}
+)
 # What takes leave of somebody first; all else is given back as soon as it is to be.
 DRAINED = (LANES, CARRIERS, NETWORK)
 

@@ -11,6 +11,7 @@ schedule = Table(
     sid_column("account_sid", key=True),
     sid_column("message_sid", key=True),
     Column("due_at", Instant, nullable=False),
+    Column("media_urls", JSON, nullable=False),
     Index("schedule_due", "due_at", "account_sid", "message_sid"),
     sqlite_with_rowid=False,
 )
@@ -28,7 +29,8 @@ sticky_senders = Table(
 )
 
 # What recipients want at present. scope is the SID of a Messaging Service, or a sender outside of
-# one; status is 'opt-in' or 'opt-out'. Who never said anything has no row.
+# one; status is 'opt-in' or 'opt-out'; since is when that was said. Who never said anything has no
+# row.
 consents = Table(
     "consents",
     metadata,
@@ -37,11 +39,12 @@ consents = Table(
     Column("scope", String(ADDRESS_LENGTH), primary_key=True),
     Column("status", String(8), nullable=False),
     Column("since", Instant, nullable=False),
+    Index("consents_by_status", "account_sid", "status", "recipient", "scope"),
     sqlite_with_rowid=False,
 )
 
-# Everything that was ever said of consent, as evidence: rows are added, and never changed. digest
-# is over the row and the digest of the account's row before it.
+# Everything that was ever said of consent, as evidence: rows are added, and the database refuses to
+# change or remove one. digest is over the row and the digest of the account's row before it.
 consent_history = Table(
     "consent_history",
     metadata,

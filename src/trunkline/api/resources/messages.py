@@ -17,7 +17,6 @@ from trunkline.flows.messages import MessageFilter
 from trunkline.store.paging import Found, Page
 
 _STORED = "it is kept with the message and changes nothing"
-_NO_SERVICES = "there are no Messaging Services"
 _NO_TEMPLATES = "there are no content templates"
 _NO_APPLICATIONS = "there are no TwiML applications"
 
@@ -107,23 +106,15 @@ class CreateMessage:
     shorten_urls: Annotated[
         bool, refused("links are shortened under a domain of a Messaging Service")
     ] = False
-    schedule_type: Annotated[
-        ScheduleType | None,
-        Code(35119),
-        refused("only a Messaging Service can schedule", by_flow=True),
-    ] = None
-    send_at: Annotated[
-        datetime | None,
-        Code(35114),
-        refused("only a Messaging Service can schedule", by_flow=True),
-    ] = None
+    schedule_type: Annotated[ScheduleType | None, Code(35119)] = None
+    send_at: Annotated[datetime | None, Code(35114)] = None
     send_as_mms: Annotated[bool, refused("a text is sent as text")] = False
     content_variables: Annotated[str | None, refused(_NO_TEMPLATES, by_flow=True)] = None
     message_intent: Annotated[str | None, accepted(_STORED)] = None
     risk_check: Annotated[RiskCheck | None, accepted(_STORED)] = None
     from_: Address | None = None
     fallback_from: Annotated[Address | None, accepted(_STORED)] = None
-    messaging_service_sid: Annotated[str | None, refused(_NO_SERVICES, by_flow=True)] = None
+    messaging_service_sid: str | None = None
     body: str | None = None
     media_url: tuple[Url, ...] = ()
     content_sid: Annotated[str | None, refused(_NO_TEMPLATES, by_flow=True)] = None

@@ -17,10 +17,27 @@ TABLES = (
 )
 
 
+# What was said of consent is evidence: whoever has the database's password cannot change it by
+# mistake, and who does it on purpose has to remove these first.
+_SEAL_SQLITE = """
+CREATE TRIGGER consent_history_no_{verb} BEFORE {verb} ON consent_history
+BEGIN SELECT RAISE(ABORT, 'consent_history is evidence: rows are only added'); END
+"""
+_REFUSE_POSTGRESQL = """
+CREATE FUNCTION consent_history_refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'consent_history is evidence: rows are only added'; END $$
+"""
+_SEAL_POSTGRESQL = """
+CREATE TRIGGER consent_history_sealed BEFORE UPDATE OR DELETE ON consent_history
+FOR EACH ROW EXECUTE FUNCTION consent_history_refuse()
+"""
+
+
 def upgrade() -> None:
     """Make the new tables."""
     _make_schedule()
     _make_consents()
+    _seal_history()
     _make_alerts()
     _make_keys()
 
@@ -29,6 +46,8 @@ def downgrade() -> None:
     """Drop them again."""
     for name in reversed(TABLES):
         op.drop_table(name)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION consent_history_refuse()")
 
 
 def _make_schedule() -> None:
@@ -37,6 +56,7 @@ def _make_schedule() -> None:
         sa.Column("account_sid", sa.String(length=34), nullable=False),
         sa.Column("message_sid", sa.String(length=34), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("media_urls", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("account_sid", "message_sid"),
         sqlite_with_rowid=False,
     )
@@ -64,6 +84,9 @@ def _make_consents() -> None:
         sa.PrimaryKeyConstraint("account_sid", "recipient", "scope"),
         sqlite_with_rowid=False,
     )
+    op.create_index(
+        "consents_by_status", "consents", ["account_sid", "status", "recipient", "scope"]
+    )
     op.create_table(
         "consent_history",
         sa.Column("account_sid", sa.String(length=34), nullable=False),
@@ -82,6 +105,15 @@ def _make_consents() -> None:
     op.create_index(
         "consent_history_by_recipient", "consent_history", ["account_sid", "recipient", "number"]
     )
+
+
+def _seal_history() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(_REFUSE_POSTGRESQL)
+        op.execute(_SEAL_POSTGRESQL)
+        return
+    for verb in ("update", "delete"):
+        op.execute(_SEAL_SQLITE.format(verb=verb))
 
 
 def _make_alerts() -> None:

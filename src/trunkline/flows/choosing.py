@@ -1,0 +1,142 @@
+"""A sender is chosen for the messages of Messaging Services, in the commit that lets them wait.
+
+What cannot be sent fails here, as Twilio does it: the request was accepted before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from msgspec.structs import replace as changed
+from sqlalchemy import Connection
+
+from trunkline.domain.choice import Choice, Wanted, choose_sender
+from trunkline.domain.message import Fact, Message, observe
+from trunkline.domain.sending import Draft
+from trunkline.domain.service import Pool
+from trunkline.domain.text import encoding_of, split
+from trunkline.flows.lanes import ask_of, routed
+from trunkline.flows.platform import Platform
+from trunkline.flows.queues import QUEUE_SECONDS
+from trunkline.flows.statuses import event
+from trunkline.store.consents import blocked
+from trunkline.store.messages import Event
+from trunkline.store.sticky import find_sticky, keep_sticky
+
+QUEUE_OVERFLOW = 30001
+OPTED_OUT = 21610
+NO_SENDER_FITS, NO_SENDERS = 21703, 21704
+# Of a sender without a rate, so that those of a pool take turns.
+UNLIMITED_PER_SECOND = 1000.0
+
+
+@dataclass(slots=True)
+class Chosen:
+    """Drafts with their senders, or failed; and what their traces say of it."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    trace: list[Event] = field(default_factory=list)
+
+
+def choose_senders(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Chosen:
+    """Let accepted drafts of services be queued from senders of their pools, or fail."""
+    chosen = Chosen()
+    by_service: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        assert draft.pool is not None
+        by_service.setdefault(draft.pool.service.sid, []).append(draft)
+    for group in by_service.values():
+        _choose_for_service(platform, db, group, chosen=chosen)
+    return chosen
+
+
+def _choose_for_service(
+    platform: Platform, db: Connection, drafts: Sequence[Draft], *, chosen: Chosen
+) -> None:
+    pool = drafts[0].pool
+    assert pool is not None
+    service, now = pool.service, platform.clock.now()
+    recipients = sorted({draft.message.recipient for draft in drafts})
+    out = blocked(db, service.account_sid, [(r, service.sid) for r in recipients])
+    known: Mapping[str, str] = {}
+    if service.sticky_sender:
+        known = find_sticky(db, service.account_sid, service.sid, recipients)
+    new: dict[str, str] = {}
+    for draft in drafts:
+        recipient = draft.message.recipient
+        sticky = new.get(recipient) or known.get(recipient)
+        if (recipient, service.sid) in out:
+            outcome = _failed(draft.message, OPTED_OUT, now)
+            detail: dict[str, object] = {"error_code": OPTED_OUT, "why": "the recipient opted out"}
+        else:
+            outcome, detail = _choose(platform, draft, pool, sticky=sticky, now=now)
+        if outcome.sender and outcome.sender != known.get(recipient):
+            new[recipient] = outcome.sender
+        chosen.drafts.append(replace(draft, message=outcome))
+        chosen.trace.append(event(platform, outcome, "sender_chosen", detail=detail))
+    if service.sticky_sender:
+        keep_sticky(db, service.account_sid, service.sid, new, now=now)
+
+
+def _choose(
+    platform: Platform, draft: Draft, pool: Pool, *, sticky: str | None, now: datetime
+) -> tuple[Message, dict[str, object]]:
+    """Return the message as it is queued, or failed, and what the trace says of the choice."""
+    message = draft.message
+    wanted = Wanted(recipient=message.recipient, with_media=bool(message.num_media), sticky=sticky)
+    without: set[str] = set()
+    while choice := _next_choice(platform, message, pool, wanted=wanted, without=without):
+        queued = _queued(platform, message, choice.sender, now=now)
+        if queued is None:  # No route takes it from there.
+            without.add(choice.sender)
+            continue
+        if not _has_room(platform, queued):
+            return _failed(message, QUEUE_OVERFLOW, now), {
+                "error_code": QUEUE_OVERFLOW,
+                "why": "every sender has more waiting than leaves within ten hours",
+            }
+        return queued, {"sender": choice.sender, "why": choice.why}
+    code = NO_SENDER_FITS if pool.senders else NO_SENDERS
+    detail: dict[str, object] = {"error_code": code, "senders": len(pool.senders), "without_route": len(without)}
+    return _failed(message, code, now), detail
+
+
+def _next_choice(
+    platform: Platform,
+    message: Message,
+    pool: Pool,
+    *,
+    wanted: Wanted,
+    without: set[str],
+) -> Choice | None:
+    if message.sender is not None:  # The request names it, and it is in the pool.
+        named = Choice(message.sender, "the request names it")
+        return None if message.sender in without else named
+    busy = platform.loads.seconds(s.sender for s in pool.senders)
+    return choose_sender(pool, wanted, busy=busy, without=without)
+
+
+def _queued(platform: Platform, message: Message, sender: str, *, now: datetime) -> Message | None:
+    """Return the message queued from a sender; None where no route is for that."""
+    parts = None if message.num_media or ":" in message.recipient else split(message.body)
+    with_sender = changed(
+        observe(message, Fact.SENDER_CHOSEN, at=now),
+        sender=sender,
+        encoding=parts.encoding.value if parts else encoding_of(message.body).value,
+        num_segments=len(parts.segments) if parts else 1,
+    )
+    route = platform.switchboard.choose(ask_of(with_sender), now)
+    return None if route is None else routed(with_sender, route)
+
+
+def _has_room(platform: Platform, message: Message) -> bool:
+    """Tell whether a message leaves within ten hours, and count it if so."""
+    policy = platform.switchboard.policy(message.carrier)
+    sender = message.sender or ""
+    rate = policy.sender_rates.get(platform.loads.type_of(sender)) or UNLIMITED_PER_SECOND
+    seconds = message.num_segments / rate
+    return platform.loads.add(sender, seconds, seconds_max=QUEUE_SECONDS)
+
+
+def _failed(message: Message, error_code: int, now: datetime) -> Message:
+    return observe(message, Fact.UNSENDABLE, at=now, error_code=error_code)

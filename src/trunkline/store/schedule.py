@@ -1,0 +1,79 @@
+"""Messages whose time has not come: on disk only, found when it comes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+
+from trunkline.domain.ids import micros
+from trunkline.store.prepared import Prepared, as_json
+from trunkline.store.sending_tables import schedule
+
+_INSERT = Prepared(insert(schedule), [column.name for column in schedule.c])
+_DELETE = Prepared(
+    delete(schedule).where(
+        schedule.c.account_sid == bindparam("b_account_sid"),
+        schedule.c.message_sid == bindparam("b_message_sid"),
+    ),
+    ("b_account_sid", "b_message_sid"),
+)
+
+
+class Scheduled(Struct, frozen=True, kw_only=True):
+    """A message that waits until due_at; media_urls are fetched then."""
+
+    account_sid: str
+    message_sid: str
+    due_at: datetime
+    media_urls: tuple[str, ...] = ()
+
+
+COLUMNS = [schedule.c[name] for name in Scheduled.__struct_fields__]
+
+
+def insert_scheduled(db: Connection, rows: Sequence[Scheduled]) -> None:
+    """Let messages wait for their time."""
+    _INSERT.run(
+        db,
+        [(r.account_sid, r.message_sid, micros(r.due_at), as_json(r.media_urls)) for r in rows],
+    )
+
+
+def delete_scheduled(db: Connection, keys: Iterable[tuple[str, str]]) -> int:
+    """Take messages (account SID, SID) from the schedule; return how many were in it."""
+    return _DELETE.run(db, sorted(keys))
+
+
+def load_scheduled(db: Connection, now: datetime, *, limit: int) -> list[Scheduled]:
+    """Return messages whose time has come, in the order of their times."""
+    query = select(*COLUMNS).where(schedule.c.due_at <= now)
+    return _ordered(db, query, limit=limit)
+
+
+def upcoming(db: Connection, *, limit: int, account_sid: str | None = None) -> list[Scheduled]:
+    """Return what is due next, of an account or of all."""
+    query = select(*COLUMNS)
+    if account_sid is not None:
+        query = query.where(schedule.c.account_sid == account_sid)
+    return _ordered(db, query, limit=limit)
+
+
+def next_scheduled(db: Connection, now: datetime) -> datetime | None:
+    """Return when the next message that is not due yet will be."""
+    return db.execute(select(func.min(schedule.c.due_at)).where(schedule.c.due_at > now)).scalar()
+
+
+def has_scheduled(db: Connection, account_sid: str, *, count: int) -> bool:
+    """Tell whether an account has so many messages in the schedule."""
+    query = select(schedule.c.message_sid).where(schedule.c.account_sid == account_sid)
+    return db.execute(query.limit(1).offset(count - 1)).first() is not None
+
+
+def _ordered(db: Connection, query: Select[Any], *, limit: int) -> list[Scheduled]:
+    query = query.order_by(schedule.c.due_at, schedule.c.account_sid, schedule.c.message_sid)
+    return [
+        Scheduled(**{**row._mapping, "media_urls": tuple(row.media_urls)})
+        for row in db.execute(query.limit(limit))
+    ]
