@@ -45,24 +45,27 @@ class Prepared:
 
 
 class Lookup:
-    """A question which of many texts are there: a statement whose last parameter is *keys*.
+    """A question which of many texts are there: a statement whose last parameter is *keys*."""
 
-    Its answer is one column.
-    """
-
-    def __init__(self, statement: Select[tuple[str]], names: Sequence[str] = ()) -> None:
+    def __init__(self, statement: Select[Any], names: Sequence[str] = ()) -> None:
         self._statement = statement
         self._names = (*names, "keys")
         self._texts: dict[str, tuple[str, str]] = {}
 
     def run(self, db: Connection, values: Sequence[Any], *, keys: Sequence[str]) -> set[str]:
+        """Return the first column of what `rows` returns."""
+        return {row[0] for row in self.rows(db, values, keys=keys)}
+
+    def rows(
+        self, db: Connection, values: Sequence[Any], *, keys: Sequence[str]
+    ) -> Sequence[tuple[Any, ...]]:
         """Return what the statement finds for its first parameters and any of *keys*."""
         if not keys:
-            return set()
+            return ()
         before, after = self._texts.get(db.dialect.name) or self._compile(db)
         mark = "?" if db.dialect.name == "sqlite" else "%s"
         text = f"{before}({', '.join([mark] * len(keys))}){after}"
-        return {row[0] for row in db.exec_driver_sql(text, (*values, *keys))}
+        return db.exec_driver_sql(text, (*values, *keys)).all()
 
     def _compile(self, db: Connection) -> tuple[str, str]:
         style = "qmark" if db.dialect.name == "sqlite" else "format"

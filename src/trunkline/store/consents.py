@@ -1,0 +1,201 @@
+"""What recipients want, and the evidence of everything they said of it.
+
+Rules: a state and its entry in the history commit together; no entry is ever changed or removed
+(the database's triggers hold that as well); what was said last counts, whenever we hear of it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
+
+from trunkline.domain.consent import Consent, Entry, Pair, Source, Statement, digest_of
+from trunkline.domain.ids import MICROSECOND
+from trunkline.store.prepared import Lookup
+from trunkline.store.sending_tables import consent_history, consents
+from trunkline.store.upserts import upsert
+
+DECLARING = 0x636F6E73656E74  # "consent": the number of the lock.
+
+_STATES = Lookup(
+    select(consents.c.recipient, consents.c.scope, consents.c.status).where(
+        consents.c.account_sid == bindparam("b_account_sid"),
+        consents.c.recipient.in_(bindparam("keys", expanding=True)),
+    ),
+    ("b_account_sid",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What became of a statement: its entry, if it was not known before, and whether it counts."""
+
+    entry: Entry | None
+    has_changed: bool
+
+
+@dataclass(slots=True)
+class _State:
+    status: Consent
+    since: datetime
+
+
+def states(db: Connection, account_sid: str, recipients: Collection[str]) -> dict[Pair, Consent]:
+    """Return all that *recipients* want of an account's scopes; who said nothing is missing."""
+    rows = _STATES.rows(db, (account_sid,), keys=sorted(set(recipients)))
+    return {(row[0], row[1]): Consent(row[2]) for row in rows}
+
+
+def blocked(db: Connection, account_sid: str, pairs: Collection[Pair]) -> set[Pair]:
+    """Return which of *pairs* (recipient, service SID or sender) were opted out of."""
+    found = states(db, account_sid, {recipient for recipient, _ in pairs})
+    return {pair for pair in pairs if found.get(pair) is Consent.OUT}
+
+
+def declare(
+    db: Connection, account_sid: str, statements: Sequence[Statement], *, at: datetime
+) -> list[Declared]:
+    """Keep *statements* as evidence, and have those count that are the last of their pair.
+
+    One that is known, with the same time, is not kept again.
+    """
+    if not statements:
+        return []
+    _alone(db)
+    known = _known(db, account_sid, statements)
+    said_before = _said_before(db, account_sid, statements)
+    number, digest = _last(db, account_sid)
+    declared: list[Declared] = []
+    changed: dict[Pair, _State] = {}
+    for said in statements:
+        pair = (said.recipient, said.scope)
+        state = known.get(pair)
+        when = said.consented_at or max(at, state.since + MICROSECOND if state else at)
+        if (*pair, said.status, when) in said_before:
+            declared.append(Declared(None, has_changed=False))
+            continue
+        said_before.add((*pair, said.status, when))
+        number += 1
+        entry = _entry(account_sid, said, number=number, when=when, at=at)
+        entry = replace(entry, digest=digest_of(entry, digest))
+        digest = entry.digest
+        counts = state is None or when >= state.since
+        has_changed = counts and (state is None or state.status is not said.status)
+        declared.append(Declared(entry, has_changed=has_changed))
+        if counts:
+            known[pair] = changed[pair] = _State(said.status, when)
+    _insert(db, [each.entry for each in declared if each.entry])
+    _store(db, account_sid, changed)
+    return declared
+
+
+def _alone(db: Connection) -> None:
+    """Let nobody else declare anything until the commit: entries are numbered without a gap."""
+    if db.dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(DECLARING)))
+
+
+def _known(db: Connection, account_sid: str, statements: Sequence[Statement]) -> dict[Pair, _State]:
+    query = select(consents).where(
+        consents.c.account_sid == account_sid,
+        consents.c.recipient.in_({said.recipient for said in statements}),
+    )
+    return {
+        (row.recipient, row.scope): _State(Consent(row.status), row.since)
+        for row in db.execute(query)
+    }
+
+
+def _said_before(
+    db: Connection, account_sid: str, statements: Sequence[Statement]
+) -> set[tuple[str, str, Consent, datetime]]:
+    """Return what is in the history with the times of statements that have one."""
+    dated = [said for said in statements if said.consented_at]
+    if not dated:
+        return set()
+    history = consent_history.c
+    query = select(history.recipient, history.scope, history.status, history.consented_at).where(
+        history.account_sid == account_sid,
+        history.recipient.in_({said.recipient for said in dated}),
+        history.consented_at.in_({said.consented_at for said in dated}),
+    )
+    return {(row[0], row[1], Consent(row[2]), row[3]) for row in db.execute(query)}
+
+
+def _last(db: Connection, account_sid: str) -> tuple[int, str]:
+    query = (
+        select(consent_history.c.number, consent_history.c.digest)
+        .where(consent_history.c.account_sid == account_sid)
+        .order_by(consent_history.c.number.desc())
+        .limit(1)
+    )
+    row = db.execute(query).first()
+    return (row.number, row.digest) if row else (0, "")
+
+
+def _entry(
+    account_sid: str, said: Statement, *, number: int, when: datetime, at: datetime
+) -> Entry:
+    return Entry(
+        account_sid=account_sid,
+        number=number,
+        recipient=said.recipient,
+        scope=said.scope,
+        status=said.status,
+        source=said.source,
+        evidence=said.evidence,
+        consented_at=when,
+        at=at,
+    )
+
+
+def _insert(db: Connection, entries: Sequence[Entry]) -> None:
+    if entries:
+        db.execute(insert(consent_history), [_row(entry) for entry in entries])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "account_sid": entry.account_sid,
+        "number": entry.number,
+        "recipient": entry.recipient,
+        "scope": entry.scope,
+        "status": entry.status.value,
+        "source": entry.source.value,
+        "evidence": dict(entry.evidence),
+        "consented_at": entry.consented_at,
+        "at": entry.at,
+        "digest": entry.digest,
+    }
+
+
+def _store(db: Connection, account_sid: str, changed: Mapping[Pair, _State]) -> None:
+    if not changed:
+        return
+    statement = upsert(consents)
+    new = {name: statement.excluded[name] for name in ("status", "since")}
+    db.execute(
+        statement.on_conflict_do_update(
+            index_elements=["account_sid", "recipient", "scope"], set_=new
+        ),
+        [
+            {
+                "account_sid": account_sid,
+                "recipient": recipient,
+                "scope": scope,
+                "status": state.status.value,
+                "since": state.since,
+            }
+            for (recipient, scope), state in changed.items()
+        ],
+    )
+
+
+def build_entry(row: Row[Any]) -> Entry:
+    """Return the entry in a row of the history."""
+    values = dict(row._mapping)
+    return Entry(
+        **values | {"status": Consent(values["status"]), "source": Source(values["source"])}
+    )

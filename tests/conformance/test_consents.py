@@ -1,0 +1,100 @@
+"""What recipients want and the evidence of it: states, the history behind them, and its chain."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, delete, text, update
+from sqlalchemy.exc import DBAPIError
+
+from tests.databases import DATABASES
+from trunkline.app import open_store
+from trunkline.domain.consent import Consent, Source, Statement
+from trunkline.store.consents import Declared, blocked, declare, states
+from trunkline.store.sending_tables import consent_history, consents
+from trunkline.store.store import Database
+
+ACCOUNT, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
+SERVICE = "MG" + "3" * 32
+ANNA, BEN = "+15550100001", "+15550100002"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    """Yield a started store."""
+    store = open_store(tmp_path, **DATABASES.settings(tmp_path))
+    yield store
+    await store.close()
+
+
+def said(
+    status: Consent, recipient: str = ANNA, *, scope: str = SERVICE, at: datetime | None = None
+) -> Statement:
+    """Return a statement."""
+    return Statement(
+        recipient=recipient,
+        scope=scope,
+        status=status,
+        source=Source.WEBSITE,
+        evidence={"form": "spring"},
+        consented_at=at,
+    )
+
+
+async def put(
+    store: Database, *statements: Statement, at: datetime = NOON, account_sid: str = ACCOUNT
+) -> list[Declared]:
+    """Declare in one commit."""
+    return await store.write(lambda db: declare(db, account_sid, statements, at=at))
+
+
+async def test_a_pair_is_blocked_from_opt_out_to_opt_in(store: Database) -> None:
+    """Other scopes, recipients and accounts do not notice."""
+    pairs = [(ANNA, SERVICE), (ANNA, "+15551234567"), (BEN, SERVICE)]
+    assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == set()
+    (first,) = await put(store, said(Consent.OUT))
+    assert first.has_changed
+    assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == {(ANNA, SERVICE)}
+    assert await store.read(lambda db: blocked(db, OTHER, pairs)) == set()
+    (again,) = await put(store, said(Consent.OUT))
+    assert (again.entry is not None, again.has_changed) == (True, False)
+    (back,) = await put(store, said(Consent.IN))
+    assert back.has_changed  # Although the clock stands still.
+    assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == set()
+    assert await store.read(lambda db: states(db, ACCOUNT, [ANNA, BEN])) == {
+        (ANNA, SERVICE): Consent.IN
+    }
+
+
+async def test_what_was_said_last_counts_whenever_it_is_heard(store: Database) -> None:
+    """An old agreement that is imported after an opt-out is kept, and changes nothing."""
+    await put(store, said(Consent.OUT))
+    old = said(Consent.IN, at=NOON - timedelta(days=400))
+    (late,) = await put(store, old, at=NOON + timedelta(hours=1))
+    assert late.entry is not None
+    assert not late.has_changed
+    assert await store.read(lambda db: states(db, ACCOUNT, [ANNA])) == {
+        (ANNA, SERVICE): Consent.OUT
+    }
+    (again,) = await put(store, old, at=NOON + timedelta(hours=2))
+    assert again.entry is None
+
+
+async def test_the_database_refuses_to_change_the_history(store: Database) -> None:
+    """Neither a program nor a person with SQL changes or removes an entry."""
+    await put(store, said(Consent.OUT), said(Consent.IN, BEN))
+    for statement in (
+        update(consent_history).values(status="opt-in"),
+        delete(consent_history).where(consent_history.c.number == 1),
+    ):
+
+        def work(db: Connection, statement: object = statement) -> None:
+            db.execute(statement)  # type: ignore[call-overload]
+
+        with pytest.raises(DBAPIError, match="consent_history"):
+            await store.write(work)
+    count = "SELECT count(*) FROM consent_history WHERE status = 'opt-out'"
+    assert await store.read(lambda db: db.execute(text(count)).scalar()) == 1
+    await store.write(lambda db: db.execute(delete(consents)))  # States are no evidence.
