@@ -365,13 +365,12 @@ async def test_a_broken_url_is_asked_for_once(trunkline: Trunkline, text: str, u
 
 @pytest.mark.parametrize("header", ["image/\udcff", "x" * 9000, "image/png\x00", "", "text"])
 async def test_a_type_that_is_none_is_octets(trunkline: Trunkline, header: str) -> None:
-    """A server that sends nonsense beside its picture harms neither the message nor others."""
+    """A carrier that sends nonsense beside its picture harms neither the message nor others."""
     trunkline.receiver.script = lambda seen: (200, header, b"picture")
-    sid = (await trunkline.send(MediaUrl="https://pictures.example.com/cat.png")).json["sid"]
-    await trunkline.run_for(5)
-    assert (await trunkline.message(sid))["status"] == "delivered"
+    await speak(trunkline, "see", ("https://pictures.example.com/cat.png",))
+    (message,) = await messages(trunkline)
     (medium,) = (
-        await trunkline.request("GET", f"{trunkline.base}/Messages/{sid}/Media.json")
+        await trunkline.request("GET", f"{trunkline.base}/Messages/{message['sid']}/Media.json")
     ).json["media_list"]
     assert medium["content_type"] == "application/octet-stream"
 

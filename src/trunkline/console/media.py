@@ -6,17 +6,9 @@ from starlette.responses import FileResponse, Response
 from trunkline.console.conversation import MediumName
 from trunkline.console.visit import PREFIX, Visit
 from trunkline.domain.account import Media
+from trunkline.domain.media import SHOWN_TYPES
 from trunkline.flows import messages
 
-# What a browser may show in place. Everything else, SVG and HTML above all, is a download.
-SHOWN_TYPES = frozenset(
-    {
-        *("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/heic"),
-        *("audio/mpeg", "audio/mp4", "audio/ogg", "audio/amr", "audio/3gpp", "audio/wav"),
-        *("audio/aac", "audio/webm", "audio/x-wav", "audio/basic"),
-        *("video/mp4", "video/3gpp", "video/3gpp2", "video/webm", "video/quicktime", "video/mpeg"),
-    }
-)
 _POLICY = "default-src 'none'; sandbox"
 
 

@@ -14,7 +14,7 @@ from trunkline.store.hosts import Turn
 from trunkline.store.media import MediaFetch, load_due_fetches, next_due_fetch
 from trunkline.webhooks.requester import Requester
 
-FETCHES_MAX = 16  # Messages whose media are fetched at once: at most 80 MB a URL in memory.
+FETCHES_MAX = 16  # Messages whose media are fetched at once: at most 80 MB in memory.
 
 
 class Media:

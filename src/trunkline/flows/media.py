@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from trunkline.carriers.port import MediaKeeper
 from trunkline.domain.account import Media
 from trunkline.domain.ids import is_sid
+from trunkline.domain.media import MEDIA_BYTES_MAX, TOO_LARGE, object_to
 from trunkline.domain.message import Fact, Message
 from trunkline.flows.callbacks import OUR_FAULT, RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
@@ -34,10 +35,7 @@ from trunkline.webhooks.answer import BAD_URL
 from trunkline.webhooks.request import Rendered, is_webhook_url, parse_target
 from trunkline.webhooks.requester import Requester
 
-MEDIA_BYTES_MAX = 5 * 1024 * 1024  # Twilio: 5 MB for the media of one message together.
 RETRY_SECONDS = (2.0, 10.0, 60.0)  # A sender waits for its message; a longer wait helps nobody.
-TOO_LARGE = 11751
-BAD_CONTENT_TYPE = 12300
 DEFAULT_TYPE = "application/octet-stream"
 
 # Both names as RFC 6838 §4.2 limits them; octets beyond ASCII could not even be stored.
@@ -65,12 +63,24 @@ async def fetch_media(platform: Platform, fetcher: Requester, row: MediaFetch) -
 
     An inbound text whose media cannot be had is told without them.
     """
-    found = await asyncio.gather(*(_fetch(platform, fetcher, row, url=url) for url in row.urls))
-    if sum(item.size for item in found) > MEDIA_BYTES_MAX:
-        found = [
-            Fetched(row.urls[0], error_code=TOO_LARGE, reason="the media exceed 5 MB together")
-        ]
+    message = await platform.store.read(
+        lambda db: find_message(db, row.account_sid, row.message_sid)
+    )
+    found = [] if message is None else await _fetch_all(platform, fetcher, message, urls=row.urls)
     await _settle(platform, row, found)
+    return found
+
+
+async def _fetch_all(
+    platform: Platform, fetcher: Requester, message: Message, *, urls: Sequence[str]
+) -> list[Fetched]:
+    found: list[Fetched] = []
+    # One after the other, so that a message has no more in memory than it may carry.
+    for url in urls:
+        room = MEDIA_BYTES_MAX - sum(item.size for item in found)
+        found.append(await _fetch(platform, fetcher, message, url=url, size_max=room))
+        if message.is_outbound and found[-1].error_code is not None:
+            break
     return found
 
 
@@ -98,16 +108,19 @@ async def _settle(platform: Platform, row: MediaFetch, found: Sequence[Fetched])
     announce(platform, changed)
 
 
-async def _fetch(platform: Platform, fetcher: Requester, row: MediaFetch, *, url: str) -> Fetched:
-    own = await _own_media(platform, row.account_sid, url)
+async def _fetch(
+    platform: Platform, fetcher: Requester, message: Message, *, url: str, size_max: int
+) -> Fetched:
+    own = await _own_media(platform, message.account_sid, url)
     if own is not None:
-        return Fetched(url, own.content_type, own.digest, own.size)
+        found = Fetched(url, own.content_type, own.digest, own.size)
+        return _judged(found, message, size_max=size_max)
     if not is_webhook_url(url):
         return Fetched(url, error_code=BAD_URL, reason="the URL is not one that can be fetched")
     target = parse_target(url)
-    headers = {"Accept": "*/*"} | await _credentials(platform, row, url)
+    headers = {"Accept": "*/*"} | _credentials(platform, message, url)
     request = Rendered("GET", target.url, headers, b"")
-    answer = await fetcher.send(request, target, size_max=MEDIA_BYTES_MAX)
+    answer = await fetcher.send(request, target, size_max=size_max)
     if answer.error_code is not None:
         reason = answer.attempts[-1].reason if answer.attempts else ""
         retry = answer.status in RETRIED_STATUSES or (
@@ -120,11 +133,24 @@ async def _fetch(platform: Platform, fetcher: Requester, row: MediaFetch, *, url
             may_help_to_retry=retry,
             is_silent=answer.status is None,
         )
-    if answer.is_cut:
-        return Fetched(url, error_code=TOO_LARGE, reason="larger than 5 MB")
-    content_type = media_type(answer.content_type)
+    # What was cut is larger than what was read.
+    size = size_max + 1 if answer.is_cut else len(answer.body)
+    found = Fetched(url, media_type(answer.content_type), size=size)
+    found = _judged(found, message, size_max=size_max)
+    if found.error_code is not None:
+        return found
     digest = await asyncio.to_thread(platform.media_files.put, answer.body)
-    return Fetched(url, content_type, digest, len(answer.body))
+    return replace(found, digest=digest)
+
+
+def _judged(found: Fetched, message: Message, *, size_max: int) -> Fetched:
+    """Return a medium, or why the message cannot take it along."""
+    if found.size > size_max:
+        return Fetched(found.url, error_code=TOO_LARGE, reason="the media exceed 5 MB together")
+    objection = object_to(message, found.content_type, size=found.size)
+    if objection is None:
+        return found
+    return Fetched(found.url, error_code=objection.error_code, reason=objection.reason)
 
 
 def media_type(header: str | None) -> str:
@@ -133,21 +159,12 @@ def media_type(header: str | None) -> str:
     return found[1].lower() if found else DEFAULT_TYPE
 
 
-async def _credentials(platform: Platform, row: MediaFetch, url: str) -> dict[str, str]:
+def _credentials(platform: Platform, message: Message, url: str) -> dict[str, str]:
     """Return the header that a carrier's media ask for: of what it brought itself, nothing else."""
-    keepers = {
-        name: carrier
-        for name, carrier in platform.switchboard.live.items()
-        if isinstance(carrier, MediaKeeper)
-    }
-    if not keepers:
+    keeper: object = platform.switchboard.live.get(message.carrier)
+    if message.is_outbound or not isinstance(keeper, MediaKeeper):
         return {}
-    message = await platform.store.read(
-        lambda db: find_message(db, row.account_sid, row.message_sid)
-    )
-    if message is None or message.is_outbound or message.carrier not in keepers:
-        return {}
-    authorization = keepers[message.carrier].authorization_for(url)
+    authorization = keeper.authorization_for(url)
     return {"Authorization": authorization} if authorization else {}
 
 
