@@ -219,6 +219,10 @@ class App:
             Leased(retention, tenure, lease=RETENTION),
             Leased(Schedule(self.platform), tenure, lease=SCHEDULE),
         ]
+        if self.member is None or self.member.number == 0:
+            # Of workers, which have one data directory, the first.
+            left = credentials_of(self.facts)
+            self._workers.append(Keeper(self.platform, self.config.data_dir, left))
 
     def adopt(self, config: Config) -> None:
         """Take over the settings that may change under way."""

@@ -93,15 +93,19 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
 
 def leave_credentials(data_dir: Path, facts: StartedFacts) -> None:
     """Leave what clients need in the data directory, or raise StartupError."""
-    credentials = Credentials(
+    try:
+        write_credentials(data_dir, credentials_of(facts))
+    except OSError as error:
+        raise StartupError(
+            f"{data_dir / CREDENTIALS_FILE} cannot be written: {error.strerror}."
+        ) from error
+
+
+def credentials_of(facts: StartedFacts) -> Credentials:
+    """Return what clients need of what whoever started the server is told."""
+    return Credentials(
         account_sid=facts.account_sid,
         auth_token=facts.auth_token,
         base_url=facts.base_url,
         phone_number=facts.phone_number,
     )
-    try:
-        write_credentials(data_dir, credentials)
-    except OSError as error:
-        raise StartupError(
-            f"{data_dir / CREDENTIALS_FILE} cannot be written: {error.strerror}."
-        ) from error

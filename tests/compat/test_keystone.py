@@ -18,6 +18,9 @@ from trunkline.api.resources import RESOURCES
 ACCOUNT = "twilio.rest.api.v2010.account"
 COUNTRY = f"{ACCOUNT}.available_phone_number_country"
 NUMBER = f"{ACCOUNT}.incoming_phone_number"
+ACCOUNTS_V1 = "twilio.rest.accounts.v1"
+# By the part of a module's name that says which API it speaks: where that API's paths begin.
+ROOTS = {"v2010": "/2010-04-01", "v1": "/v1"}
 
 # Every resource of ours: the module of the SDK that speaks to it. What a creation answers may have
 # a module of its own.
@@ -26,6 +29,8 @@ SDK = {
     "balance": [f"{ACCOUNT}.balance"],
     "key": [f"{ACCOUNT}.key", f"{ACCOUNT}.new_key"],
     "signing key": [f"{ACCOUNT}.signing_key", f"{ACCOUNT}.new_signing_key"],
+    "secondary auth token": [f"{ACCOUNTS_V1}.secondary_auth_token"],
+    "auth token promotion": [f"{ACCOUNTS_V1}.auth_token_promotion"],
     "message": [f"{ACCOUNT}.message"],
     "media": [f"{ACCOUNT}.message.media"],
     "feedback": [f"{ACCOUNT}.message.feedback"],
@@ -78,19 +83,20 @@ def sdk_facts(name: str) -> Facts:
         spec = importlib.util.find_spec(module)
         assert spec is not None
         assert spec.origin is not None
-        read_module(ast.parse(Path(spec.origin).read_text()), facts)
+        root = ROOTS[module.split(".")[3]]
+        read_module(ast.parse(Path(spec.origin).read_text()), facts, root=root)
     return facts
 
 
-def read_module(tree: ast.Module, facts: Facts) -> None:
+def read_module(tree: ast.Module, facts: Facts, *, root: str) -> None:
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     instance = next(c for c in classes if c.name.endswith("Instance"))
     properties = {text for call in calls(instance, "payload.get") for text in first_text(call)}
     facts.types |= dict(typed_properties(instance))
     for owner in classes:
-        path = next((t for t in texts(owner) if t.startswith("/Accounts")), "")
+        path = next((t for t in texts(owner) if t.startswith("/")), "")
         for verb, method in operations(owner):
-            facts.routes.add((http_method(method), "/2010-04-01" + path))
+            facts.routes.add((http_method(method), root + path))
             facts.properties[verb] = properties
             facts.parameters[verb] = sent_names(method) - PAGING
     for inner in (node for node in instance.body if isinstance(node, ast.ClassDef)):
@@ -170,12 +176,17 @@ def test_the_reading_of_the_sdk_reads_something() -> None:
     assert facts.types["subresource_uris"] == "Dict[str, object]"
     assert facts.types["status"] == "'MessageInstance.Status'"
     assert set(facts.parameters) == set(Verb) - NOT_IN_THE_SDK
+    assert sdk_facts("secondary auth token").routes == {
+        ("POST", "/v1/AuthTokens/Secondary"),
+        ("DELETE", "/v1/AuthTokens/Secondary"),
+    }
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 def test_operations_and_paths_are_those_of_the_sdk(resource: Resource) -> None:
     """Every operation, at its method and path, and no other."""
-    ours = {(r.method, neutral(r.path) + ".json") for r in routes_of(resource)}
+    suffix = resource.dialect.suffix
+    ours = {(r.method, neutral(r.path) + suffix) for r in routes_of(resource)}
     theirs = {(method, neutral(path)) for method, path in sdk_facts(resource.name).routes}
     assert ours == theirs
 

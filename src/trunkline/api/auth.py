@@ -30,7 +30,7 @@ class Actor:
 async def authenticate(platform: Platform, authorization: str | None) -> Actor | None:
     """Return who sent an Authorization header, or None when it proves nothing.
 
-    Basic only: AC… with the auth token, or SK… with the key's secret. A closed account has no
+    Basic only: AC… with an auth token, or SK… with the key's secret. A closed account has no
     credentials any more; a suspended one still has.
     """
     credentials = parse_basic(authorization)
@@ -79,8 +79,12 @@ async def _by_token(platform: Platform, sid: str, *, password: str) -> Actor | N
     account = await platform.directory.account(sid)
     if account is None:
         return None
-    token = platform.directory.auth_token(account)
-    return Actor(account) if hmac.compare_digest(_digest(password), _digest(token)) else None
+    given = _digest(password)
+    proves = [
+        hmac.compare_digest(given, _digest(token))
+        for token in platform.directory.auth_tokens(account)
+    ]
+    return Actor(account) if any(proves) else None
 
 
 async def _by_key(platform: Platform, sid: str, *, password: str) -> Actor | None:

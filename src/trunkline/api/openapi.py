@@ -91,7 +91,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _VARIABLE.findall(route.path)
     ]
-    if route.method == "GET" and route.inputs:
+    if route.method in ("GET", "DELETE") and route.inputs:
         found += [
             {"name": f.wire, "in": "query", "schema": _schema(f), "required": f.required}
             for f in route.inputs.fields

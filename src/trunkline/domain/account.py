@@ -17,7 +17,8 @@ class AccountStatus(StrEnum):
 class Account:
     """An account or subaccount; the main account owns itself.
 
-    sealed_token is the auth token, encrypted: it signs webhooks, so it must be recoverable.
+    sealed_token is the auth token, encrypted: it signs webhooks, so it must be recoverable. While
+    it is being rotated there is a secondary one, which proves who calls as well and signs nothing.
     """
 
     sid: str
@@ -26,6 +27,8 @@ class Account:
     friendly_name: str
     status: AccountStatus = AccountStatus.ACTIVE
     sealed_token: str
+    sealed_secondary: str = ""
+    secondary_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
 

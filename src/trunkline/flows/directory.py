@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Account, Capabilities, Key, Number
 from trunkline.domain.address import is_tollfree
 from trunkline.domain.service import POOL_MAX, Pool, PoolSender, SenderKind, ServiceSender
+from trunkline.runtime import Bell
 from trunkline.store.records import (
     ACCOUNTS,
     KEYS,
@@ -39,6 +40,7 @@ class Directory:
         self._found: dict[tuple[str, str], Any] = {}
         self._tokens: dict[str, str] = {}
         self._generation = 0
+        self.changed = Bell()  # Rung when something was written, here or by another node.
 
     async def account(self, sid: str) -> Account | None:
         """Return an account."""
@@ -64,16 +66,25 @@ class Directory:
 
     def auth_token(self, account: Account) -> str:
         """Return the token with which the account's webhooks are signed."""
-        token = self._tokens.get(account.sealed_token)
-        if token is None:
-            token = self._tokens[account.sealed_token] = self._vault.open(account.sealed_token)
-        return token
+        return self._opened(account.sealed_token)
+
+    def auth_tokens(self, account: Account) -> list[str]:
+        """Return the tokens that prove who calls: two of them while they are being rotated."""
+        sealed = (account.sealed_token, account.sealed_secondary)
+        return [self._opened(each) for each in sealed if each]
 
     def forget(self) -> None:
         """Look everything up anew: something was written."""
         self._found.clear()
         self._tokens.clear()
         self._generation += 1
+        self.changed.ring()
+
+    def _opened(self, sealed: str) -> str:
+        token = self._tokens.get(sealed)
+        if token is None:
+            token = self._tokens[sealed] = self._vault.open(sealed)
+        return token
 
     async def _record(self, kind: Kind[R], sid: str) -> R | None:
         return await self._lookup((kind.name, sid), lambda db: find_record(db, kind, sid))

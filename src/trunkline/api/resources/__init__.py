@@ -2,6 +2,7 @@
 
 from trunkline.api.resource import Resource
 from trunkline.api.resources.accounts import ACCOUNTS
+from trunkline.api.resources.auth_tokens import AUTH_TOKEN_PROMOTION, SECONDARY_AUTH_TOKEN
 from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
 from trunkline.api.resources.balance import BALANCE
 from trunkline.api.resources.feedback import FEEDBACK
@@ -15,6 +16,8 @@ RESOURCES: tuple[Resource, ...] = (
     BALANCE,
     KEYS,
     SIGNING_KEYS,
+    SECONDARY_AUTH_TOKEN,
+    AUTH_TOKEN_PROMOTION,
     MESSAGES,
     MEDIA,
     FEEDBACK,
