@@ -10,6 +10,7 @@ from trunkline.api.fields import Field
 from trunkline.api.paging import PAGE_NUMBER_DIGITS_MAX, TOKEN_PATTERN
 from trunkline.api.resource import Resource, Route, Verb
 from trunkline.api.wire import Level
+from trunkline.flows.idempotency import HEADER, KEY_PATTERN
 from trunkline.store.paging import PAGE_SIZE, PAGE_SIZE_MAX
 
 OPENAPI_PATH = "/openapi.json"
@@ -96,6 +97,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             {"name": f.wire, "in": "query", "schema": _schema(f), "required": f.required}
             for f in route.inputs.fields
         ]
+    if route.op.takes_key:
+        schema = {"type": "string", "pattern": KEY_PATTERN}
+        found.append({"name": HEADER, "in": "header", "schema": schema})
     if route.verb is Verb.PAGE and not route.op.unpaged:
         found += [{"name": name, "in": "query", "schema": s} for name, s in _PAGING]
     return found

@@ -72,6 +72,7 @@ class Call:
     path: Mapping[str, str]
     uri: str
     base_url: str = ""
+    idempotency_key: str | None = None
 
     @property
     def root(self) -> str:
@@ -136,13 +137,17 @@ View = Callable[[Call, Any], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation; `view` where its answer differs from the resource's."""
+    """One operation; `view` where its answer differs from the resource's.
+
+    takes_key: whether it has its effect once for each Idempotency-Key.
+    """
 
     run: Run
     params: type | None = None
     status: int | None = None
     view: View | None = None
     unpaged: bool = False
+    takes_key: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,7 @@ class ApiServer:
         account_sid = match.path.get(route.resource.account, actor.account.sid)
         account = await reach(self._platform, actor, account_sid=account_sid)
         _check_status(route, actor, account=account)
+        key = headers.get(b"idempotency-key") if route.op.takes_key else None
         return Call(
             platform=self._platform,
             account=account,
@@ -140,6 +141,7 @@ class ApiServer:
             path=match.path,
             uri=_raw_path(scope),
             base_url=_base_url(scope, headers) + match.prefix,
+            idempotency_key=None if key is None else key.decode("latin-1").strip(),
         )
 
     async def _send(

@@ -97,7 +97,11 @@ def _choose(
             }
         return queued, {"sender": choice.sender, "why": choice.why}
     code = NO_SENDER_FITS if pool.senders else NO_SENDERS
-    detail: dict[str, object] = {"error_code": code, "senders": len(pool.senders), "without_route": len(without)}
+    detail: dict[str, object] = {
+        "error_code": code,
+        "senders": len(pool.senders),
+        "without_route": len(without),
+    }
     return _failed(message, code, now), detail
 
 

@@ -37,6 +37,7 @@ from trunkline.domain.service import Pool
 from trunkline.domain.text import Encoding, encoding_of, smart_encode, split
 from trunkline.flows import reports
 from trunkline.flows.choosing import choose_senders
+from trunkline.flows.idempotency import in_time
 from trunkline.flows.lanes import ask_of, flow_for, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import status_callback, tell
@@ -225,8 +226,9 @@ def announce_accepted(platform: Platform, added: Added) -> None:
 def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Added:
     """Store messages with the work they cause, and choose senders for those of services.
 
-    A message that failed already causes but a webhook.
+    A message that failed already causes but a webhook; one whose key is taken is left out.
     """
+    drafts = in_time(db, drafts)
     if not drafts:
         return Added()
     drafts = with_senders(platform, db, drafts)

@@ -19,6 +19,7 @@ from trunkline.flows.deliveries import KEPT_FOR
 from trunkline.flows.erasure import PARTS, forget_all, forget_media, forget_parts
 from trunkline.flows.periods import own_periods, periods_for
 from trunkline.flows.platform import Platform
+from trunkline.store import idempotency
 from trunkline.store.callbacks import COOKIE_LIFE
 from trunkline.store.media import SHELVES
 from trunkline.store.messages import newest_sids
@@ -43,6 +44,7 @@ from trunkline.store.retention import (
 
 # Messages in one commit: with what hangs on them a thousand rows, measured at 20 ms.
 BATCH_MAX = 100
+KEYS_MAX = 1000  # Of requests: narrow rows, of which a busy account has as many as texts.
 ACCOUNTS_MAX = 100  # Read at once.
 FILES_MAX = 500  # Of one shelf, looked up at once.
 FILES_EVERY = timedelta(days=1)  # The directory is compared with the database.
@@ -202,6 +204,9 @@ async def _tidy_the_rest(platform: Platform, now: datetime) -> Steps:
         yield count
     quiet = now - COOKIE_LIFE
     while count := await write(partial(delete_cookies, before=quiet, limit=BATCH_MAX)):
+        yield count
+    used = now - idempotency.KEPT_FOR
+    while count := await write(partial(idempotency.delete_keys, before=used, limit=KEYS_MAX)):
         yield count
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 from trunkline.api.resource import JSON_SUFFIX, V2010, Call, Op, Resource
@@ -13,6 +14,7 @@ from trunkline.domain.address import parse_sender
 from trunkline.domain.message import PRICE_UNIT, Direction, Message, Status
 from trunkline.domain.sending import SendRequest
 from trunkline.flows import messages, outbound
+from trunkline.flows.idempotency import once
 from trunkline.flows.messages import MessageFilter
 from trunkline.store.paging import Found, Page
 
@@ -197,7 +199,8 @@ async def create(call: Call, params: CreateMessage) -> Message:
         send_at=params.send_at,
         options=_options(params),
     )
-    return await outbound.send(call.platform, call.account, request)
+    send = partial(outbound.send, call.platform, call.account)
+    return await once(call.platform, call.account.sid, request, key=call.idempotency_key, send=send)
 
 
 def _options(params: CreateMessage) -> Mapping[str, str]:
@@ -267,7 +270,7 @@ MESSAGES = Resource(
     dialect=V2010,
     view=_view,
     list_key="messages",
-    create=Op(run=create, params=CreateMessage, view=_created_view),
+    create=Op(run=create, params=CreateMessage, view=_created_view, takes_key=True),
     page=Op(run=page, params=ListMessages),
     fetch=Op(run=fetch),
     update=Op(run=update, params=UpdateMessage),
