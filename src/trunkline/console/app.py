@@ -44,6 +44,7 @@ from trunkline.console.phones import (
     show_thread,
 )
 from trunkline.console.routes import add_route, remove_route, show_routes
+from trunkline.console.scheduled import cancel_scheduled, show_scheduled
 from trunkline.console.strays import show_strays
 from trunkline.console.trace import show_message
 from trunkline.console.visit import Handler, Visit, endpoint
@@ -117,6 +118,8 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("POST", "/phones/{number}/test", send_test),
         ("GET", "/messages", show_log),
         ("GET", "/messages/{sid}", show_message),
+        ("GET", "/scheduled", show_scheduled),
+        ("POST", "/scheduled/{sid}/cancel", cancel_scheduled),
         ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
         ("GET", "/carriers", show_carriers),
         ("POST", "/carriers", add_carrier),

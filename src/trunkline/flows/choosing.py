@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 from sqlalchemy import Connection
 
 from trunkline.domain.choice import Choice, Wanted, choose_sender
+from trunkline.domain.consent import refusal_of
 from trunkline.domain.message import Fact, Message, observe
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import Pool
@@ -19,12 +20,11 @@ from trunkline.flows.lanes import ask_of, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.queues import QUEUE_SECONDS
 from trunkline.flows.statuses import event
-from trunkline.store.consents import blocked
+from trunkline.store.consents import states
 from trunkline.store.messages import Event
 from trunkline.store.sticky import find_sticky, keep_sticky
 
 QUEUE_OVERFLOW = 30001
-OPTED_OUT = 21610
 NO_SENDER_FITS, NO_SENDERS = 21703, 21704
 # Of a sender without a rate, so that those of a pool take turns.
 UNLIMITED_PER_SECOND = 1000.0
@@ -57,7 +57,8 @@ def _choose_for_service(
     assert pool is not None
     service, now = pool.service, platform.clock.now()
     recipients = sorted({draft.message.recipient for draft in drafts})
-    out = blocked(db, service.account_sid, [(r, service.sid) for r in recipients])
+    wishes = states(db, service.account_sid, recipients)
+    rule = service.requires_consent
     known: Mapping[str, str] = {}
     if service.sticky_sender:
         known = find_sticky(db, service.account_sid, service.sid, recipients)
@@ -65,9 +66,11 @@ def _choose_for_service(
     for draft in drafts:
         recipient = draft.message.recipient
         sticky = new.get(recipient) or known.get(recipient)
-        if (recipient, service.sid) in out:
-            outcome = _failed(draft.message, OPTED_OUT, now)
-            detail: dict[str, object] = {"error_code": OPTED_OUT, "why": "the recipient opted out"}
+        code = refusal_of(wishes, recipient, scopes=(service.sid,), requires_consent=rule)
+        if code is not None:
+            outcome = _failed(draft.message, code, at=now)
+            why = "the recipient opted out, or did not opt in where that is required"
+            detail: dict[str, object] = {"error_code": code, "why": why}
         else:
             outcome, detail = _choose(platform, draft, pool, sticky=sticky, now=now)
         if outcome.sender and outcome.sender != known.get(recipient):
@@ -91,7 +94,7 @@ def _choose(
             without.add(choice.sender)
             continue
         if not _has_room(platform, queued):
-            return _failed(message, QUEUE_OVERFLOW, now), {
+            return _failed(message, QUEUE_OVERFLOW, at=now), {
                 "error_code": QUEUE_OVERFLOW,
                 "why": "every sender has more waiting than leaves within ten hours",
             }
@@ -102,7 +105,7 @@ def _choose(
         "senders": len(pool.senders),
         "without_route": len(without),
     }
-    return _failed(message, code, now), detail
+    return _failed(message, code, at=now), detail
 
 
 def _next_choice(
@@ -142,5 +145,5 @@ def _has_room(platform: Platform, message: Message) -> bool:
     return platform.loads.add(sender, seconds, seconds_max=QUEUE_SECONDS)
 
 
-def _failed(message: Message, error_code: int, now: datetime) -> Message:
-    return observe(message, Fact.UNSENDABLE, at=now, error_code=error_code)
+def _failed(message: Message, error_code: int, *, at: datetime) -> Message:
+    return observe(message, Fact.UNSENDABLE, at=at, error_code=error_code)

@@ -5,6 +5,8 @@ way once, however many look at the same time, and a message that was canceled me
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
@@ -16,7 +18,12 @@ from trunkline.domain.service import Pool
 from trunkline.flows.outbound import Added, announce_accepted, set_out, with_senders
 from trunkline.flows.platform import Platform
 from trunkline.store.messages import messages_by_sid, reroute_messages, update_messages
-from trunkline.store.schedule import Scheduled, delete_scheduled, load_scheduled
+from trunkline.store.schedule import (
+    Scheduled,
+    delete_scheduled,
+    load_scheduled,
+    next_of_account,
+)
 
 DUE_MAX = 200  # Messages of one commit, for which others wait: some ten milliseconds of work.
 NO_SERVICE = 21702
@@ -36,6 +43,27 @@ async def release(platform: Platform) -> int:
 
     announce_accepted(platform, await platform.store.write(work))
     return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A message that waits, and until when."""
+
+    message: Message
+    due_at: datetime
+
+
+async def upcoming(platform: Platform, account_sid: str, *, limit: int) -> list[Upcoming]:
+    """Return what of an account is due next, the first first."""
+
+    def query(db: Connection) -> list[Upcoming]:
+        rows = next_of_account(db, account_sid, limit=limit)
+        known = messages_by_sid(db, [(row.account_sid, row.message_sid) for row in rows])
+        return [
+            Upcoming(known[row.message_sid], row.due_at) for row in rows if row.message_sid in known
+        ]
+
+    return await platform.store.read(query)
 
 
 async def _pools(platform: Platform, rows: Sequence[Scheduled]) -> Mapping[str, Pool | None]:
@@ -59,7 +87,7 @@ def _release(
     waiting = {sid for sid, m in messages.items() if m.status in _WAITING}
     delete_scheduled(db, keys)
     drafts = [
-        _due(platform, messages[row.message_sid], row, pools)
+        _due(platform, messages[row.message_sid], row, pools=pools)
         for row in rows
         if row.message_sid in waiting
     ]
@@ -71,7 +99,7 @@ def _release(
 
 
 def _due(
-    platform: Platform, message: Message, row: Scheduled, pools: Mapping[str, Pool | None]
+    platform: Platform, message: Message, row: Scheduled, *, pools: Mapping[str, Pool | None]
 ) -> Draft:
     """Return a message as it is now that its time has come; one without a service fails."""
     now = platform.clock.now()

@@ -52,11 +52,9 @@ def load_scheduled(db: Connection, now: datetime, *, limit: int) -> list[Schedul
     return _ordered(db, query, limit=limit)
 
 
-def upcoming(db: Connection, *, limit: int, account_sid: str | None = None) -> list[Scheduled]:
-    """Return what is due next, of an account or of all."""
-    query = select(*COLUMNS)
-    if account_sid is not None:
-        query = query.where(schedule.c.account_sid == account_sid)
+def next_of_account(db: Connection, account_sid: str, *, limit: int) -> list[Scheduled]:
+    """Return what of an account is due next."""
+    query = select(*COLUMNS).where(schedule.c.account_sid == account_sid)
     return _ordered(db, query, limit=limit)
 
 
@@ -72,7 +70,7 @@ def has_scheduled(db: Connection, account_sid: str, *, count: int) -> bool:
 
 
 def _ordered(db: Connection, query: Select[Any], *, limit: int) -> list[Scheduled]:
-    query = query.order_by(schedule.c.due_at, schedule.c.account_sid, schedule.c.message_sid)
+    query = query.order_by(schedule.c.due_at, schedule.c.message_sid)
     return [
         Scheduled(**{**row._mapping, "media_urls": tuple(row.media_urls)})
         for row in db.execute(query.limit(limit))

@@ -12,7 +12,8 @@ schedule = Table(
     sid_column("message_sid", key=True),
     Column("due_at", Instant, nullable=False),
     Column("media_urls", JSON, nullable=False),
-    Index("schedule_due", "due_at", "account_sid", "message_sid"),
+    Index("schedule_due", "due_at", "message_sid"),
+    Index("schedule_of_account", "account_sid", "due_at", "message_sid"),
     sqlite_with_rowid=False,
 )
 

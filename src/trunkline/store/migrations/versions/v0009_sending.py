@@ -60,7 +60,8 @@ def _make_schedule() -> None:
         sa.PrimaryKeyConstraint("account_sid", "message_sid"),
         sqlite_with_rowid=False,
     )
-    op.create_index("schedule_due", "schedule", ["due_at", "account_sid", "message_sid"])
+    op.create_index("schedule_due", "schedule", ["due_at", "message_sid"])
+    op.create_index("schedule_of_account", "schedule", ["account_sid", "due_at", "message_sid"])
     op.create_table(
         "sticky_senders",
         sa.Column("account_sid", sa.String(length=34), nullable=False),
