@@ -1,0 +1,271 @@
+"""Texts of a Messaging Service: accepted, then sent from a sender of its pool, at once or later."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.harness import NOON, Trunkline
+from trunkline.domain.address import country_of
+from trunkline.domain.service import MessagingService, SenderKind, ServiceSender
+from trunkline.store.records import (
+    NUMBERS,
+    SERVICE_SENDERS,
+    SERVICES,
+    delete_record,
+    find_unique,
+    insert_record,
+)
+
+CALLBACK = "https://app.example.com/status"
+MINE = "https://app.example.com/mine"
+TO, OTHER = "+15558675310", "+15558675311"
+
+
+async def service(trunkline: Trunkline, *numbers: str, **fields: Any) -> str:
+    """Make a service with numbers of ours in its pool; return its SID."""
+    now = trunkline.clock.now()
+    sid = trunkline.app.platform.chance.sid("MG", now)
+    made = MessagingService(
+        sid=sid,
+        account_sid=trunkline.account_sid,
+        friendly_name="Reminders",
+        created_at=now,
+        updated_at=now,
+        **fields,
+    )
+
+    def work(db: Any) -> None:
+        insert_record(db, SERVICES, made)
+        for address in numbers:
+            number = find_unique(db, NUMBERS, address)
+            assert number is not None
+            member = ServiceSender(
+                sid=number.sid,
+                account_sid=made.account_sid,
+                service_sid=sid,
+                sender=address,
+                kind=SenderKind.NUMBER,
+                country=country_of(address) or "",
+                capabilities=number.capabilities,
+                created_at=now,
+                updated_at=now,
+            )
+            insert_record(db, SERVICE_SENDERS, member)
+
+    await trunkline.app.store.write(work)
+    trunkline.app.platform.directory.forget()
+    return sid
+
+
+async def buy(trunkline: Trunkline, *numbers: str) -> list[str]:
+    """Buy numbers."""
+    for number in numbers:
+        path = f"{trunkline.base}/IncomingPhoneNumbers.json"
+        answer = await trunkline.request("POST", path, {"PhoneNumber": number})
+        assert answer.status == 201, answer.body
+    return list(numbers)
+
+
+async def send(trunkline: Trunkline, sid: str, to: str = TO, **form: Any) -> Any:
+    """Send a text with a service; return the accepted message."""
+    answer = await trunkline.send(to, From=None, MessagingServiceSid=sid, **form)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+async def test_a_text_is_accepted_and_then_has_a_sender(trunkline: Trunkline) -> None:
+    """The answer shows none yet; queued, sent and delivered are told with the service."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK)
+    message = await send(trunkline, sid)
+    assert (message["status"], message["from"], message["num_segments"]) == ("accepted", None, "0")
+    assert message["messaging_service_sid"] == sid
+    await trunkline.run_for(5)
+    after = await trunkline.message(message["sid"])
+    assert (after["status"], after["from"]) == ("delivered", trunkline.number)
+    assert (after["num_segments"], after["messaging_service_sid"]) == ("1", sid)
+    assert trunkline.receiver.statuses(message["sid"]) == ["queued", "sent", "delivered"]
+    assert {seen.form["MessagingServiceSid"] for seen in trunkline.receiver.seen} == {sid}
+    first = (await trunkline.events(message["sid"]))[0]
+    assert first["kind"] == "sender_chosen"
+    assert first["detail"]["sender"] == trunkline.number
+    (text,) = await trunkline.app.network.inbox(TO)
+    assert text.body == "Hello"
+
+
+async def test_a_service_may_stand_where_a_sender_does(trunkline: Trunkline) -> None:
+    """Some applications give its SID as From; a callback of the message's own comes first."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK)
+    answer = await trunkline.send(From=sid, StatusCallback=MINE)
+    assert (answer.status, answer.json["messaging_service_sid"]) == (201, sid)
+    await trunkline.run_for(5)
+    assert {seen.url for seen in trunkline.receiver.seen} == {MINE}
+
+
+async def test_a_recipient_keeps_its_sender(trunkline: Trunkline) -> None:
+    """New recipients go round; who had a text has the next from the same number."""
+    numbers = await buy(trunkline, "+16172000001", "+16172000002", "+16172000003")
+    sid = await service(trunkline, *numbers)
+    recipients = [f"+1617555010{n}" for n in range(6)]
+    seen: dict[str, set[str]] = {to: set() for to in recipients}
+    for to in [*recipients, *reversed(recipients)]:
+        message = await send(trunkline, sid, to)
+        seen[to].add((await trunkline.message(message["sid"]))["from"])
+    assert all(len(senders) == 1 for senders in seen.values())
+    counts = [sum(s == {number} for s in seen.values()) for number in numbers]
+    assert counts == [2, 2, 2]
+
+
+async def test_without_sticking_all_senders_take_turns(trunkline: Trunkline) -> None:
+    """A pool of three spreads one recipient's texts evenly."""
+    numbers = await buy(trunkline, "+16172000001", "+16172000002", "+16172000003")
+    sid = await service(trunkline, *numbers, sticky_sender=False)
+    sent = [(await send(trunkline, sid))["sid"] for _ in range(6)]
+    senders = [(await trunkline.message(one))["from"] for one in sent]
+    assert senders == numbers * 2
+
+
+async def test_what_cannot_be_sent_fails_afterwards(trunkline: Trunkline) -> None:
+    """An empty pool is 21704; one without a sender for the destination 21703; both are told."""
+    empty = await service(trunkline, status_callback=CALLBACK)
+    message = await send(trunkline, empty)
+    await trunkline.run_for(1)
+    after = await trunkline.message(message["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 21704)
+    assert trunkline.receiver.statuses(message["sid"]) == ["failed"]
+    assert trunkline.receiver.seen[-1].form["ErrorCode"] == "21704"
+    own = await service(trunkline, trunkline.number)
+    to_itself = await send(trunkline, own, trunkline.number)
+    after = await trunkline.message(to_itself["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 21703)
+
+
+async def test_a_named_sender_is_used_if_it_is_in_the_pool(trunkline: Trunkline) -> None:
+    """Then nothing is chosen; a sender of elsewhere is refused."""
+    (other,) = await buy(trunkline, "+16172000001")
+    sid = await service(trunkline, trunkline.number)
+    answer = await trunkline.send(MessagingServiceSid=sid)
+    assert (answer.json["status"], answer.json["from"]) == ("accepted", trunkline.number)
+    answer = await trunkline.send(From=other, MessagingServiceSid=sid)
+    assert answer.json["code"] == 21711
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        ({"MessagingServiceSid": "MG" + 32 * "f"}, 404, 21701),
+        ({"MessagingServiceSid": "nonsense"}, 400, 21705),
+        ({"To": "nonsense"}, 400, 21211),
+        ({"Body": ""}, 400, 21619),
+        ({"ScheduleType": "fixed"}, 400, 35111),
+        ({"SendAt": "2026-11-20T13:00:00Z"}, 400, 35119),
+        ({"SendAt": "2026-11-20T12:14:59Z", "ScheduleType": "fixed"}, 400, 35114),
+        ({"SendAt": "2026-12-25T12:00:01Z", "ScheduleType": "fixed"}, 400, 35114),
+        ({"SendAt": "2026-11-20T13:00:00Z", "ScheduleType": "other"}, 400, 35119),
+    ],
+)
+async def test_what_is_refused(
+    trunkline: Trunkline, given: dict[str, str], status: int, code: int
+) -> None:
+    """At once, with Twilio's codes."""
+    sid = await service(trunkline, trunkline.number)
+    form = {"To": TO, "Body": "Hello", "MessagingServiceSid": sid, **given}
+    answer = await trunkline.request("POST", f"{trunkline.base}/Messages.json", form)
+    assert (answer.status, answer.json["code"]) == (status, code)
+
+
+async def test_only_a_service_schedules(trunkline: Trunkline) -> None:
+    """A sender of one's own cannot (35118)."""
+    answer = await trunkline.send(SendAt="2026-11-20T13:00:00Z", ScheduleType="fixed")
+    assert answer.json["code"] == 35118
+
+
+async def schedule(trunkline: Trunkline, sid: str, minutes: int, **form: Any) -> Any:
+    """Schedule a text so many minutes ahead."""
+    at = (trunkline.clock.now() + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return await send(trunkline, sid, SendAt=at, ScheduleType="fixed", **form)
+
+
+async def test_a_scheduled_text_leaves_at_its_time(trunkline: Trunkline) -> None:
+    """Nothing is told before; its validity counts from then."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK, validity_period=60)
+    message = await schedule(trunkline, sid, 60)
+    assert (message["status"], message["from"], message["num_segments"]) == ("scheduled", None, "0")
+    await trunkline.run_for(3599)
+    assert trunkline.receiver.seen == []
+    assert (await trunkline.message(message["sid"]))["status"] == "scheduled"
+    await trunkline.run_for(6)
+    assert (await trunkline.message(message["sid"]))["status"] == "delivered"
+    assert trunkline.receiver.statuses(message["sid"]) == ["queued", "sent", "delivered"]
+    assert trunkline.receiver.seen[0].at < NOON + timedelta(hours=1, seconds=1)
+
+
+async def test_a_scheduled_text_survives_a_restart(trunkline: Trunkline) -> None:
+    """Also one whose time passed while nobody was there."""
+    sid = await service(trunkline, trunkline.number)
+    message = await schedule(trunkline, sid, 15)
+    await trunkline.close()
+    again = Trunkline(trunkline.config.data_dir)
+    again.clock.advance(3600)
+    await again.run_for(5)
+    assert (await again.message(message["sid"]))["status"] == "delivered"
+    await again.close()
+
+
+async def cancel(trunkline: Trunkline, sid: str) -> Any:
+    """Cancel a message."""
+    path = f"{trunkline.base}/Messages/{sid}.json"
+    return await trunkline.request("POST", path, {"Status": "canceled"})
+
+
+async def test_a_canceled_text_never_leaves(trunkline: Trunkline) -> None:
+    """Its callback says so; once it is under way it is too late (30409)."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK)
+    message, other = await schedule(trunkline, sid, 60), await schedule(trunkline, sid, 60)
+    answer = await cancel(trunkline, message["sid"])
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    await trunkline.run_for(3605)
+    assert trunkline.receiver.statuses(message["sid"]) == ["canceled"]
+    assert (await trunkline.message(other["sid"]))["status"] == "delivered"
+    assert len(await trunkline.app.network.inbox(TO)) == 1
+    late = await cancel(trunkline, other["sid"])
+    assert (late.status, late.json["code"]) == (409, 30409)
+
+
+async def test_texts_leave_in_the_order_of_their_times(trunkline: Trunkline) -> None:
+    """Whenever they were asked for, each within a second of its time."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK)
+    asked = {minutes: await schedule(trunkline, sid, minutes) for minutes in (30, 20, 25)}
+    await trunkline.run_for(3600)
+    queued = [s for s in trunkline.receiver.seen if s.form["MessageStatus"] == "queued"]
+    assert [s.form["MessageSid"] for s in queued] == [asked[m]["sid"] for m in (20, 25, 30)]
+    for minutes, seen in zip((20, 25, 30), queued, strict=True):
+        assert timedelta() <= seen.at - NOON - timedelta(minutes=minutes) < timedelta(seconds=1)
+
+
+async def test_a_scheduled_picture_is_fetched_when_it_is_due(trunkline: Trunkline) -> None:
+    """Not before."""
+    trunkline.receiver.script = lambda seen: (200, "image/png", b"picture")
+    sid = await service(trunkline, trunkline.number)
+    message = await schedule(trunkline, sid, 60, MediaUrl="https://app.example.com/cat.png")
+    assert message["sid"].startswith("MM")
+    await trunkline.run_for(3599)
+    assert trunkline.receiver.seen == []
+    await trunkline.run_for(10)
+    assert (await trunkline.message(message["sid"]))["status"] == "delivered"
+    assert [seen.method for seen in trunkline.receiver.seen] == ["GET"]
+
+
+async def test_a_service_that_is_gone_sends_nothing_more(trunkline: Trunkline) -> None:
+    """What it had scheduled fails with 21702."""
+    sid = await service(trunkline, trunkline.number)
+    message = await schedule(trunkline, sid, 60)
+
+    def work(db: Any) -> None:
+        delete_record(db, SERVICES, sid)
+
+    await trunkline.app.store.write(work)
+    trunkline.app.platform.directory.forget()
+    await trunkline.run_for(3605)
+    after = await trunkline.message(message["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 21702)
