@@ -25,6 +25,9 @@ ROUTE_PRICE, ROUTE_PRIORITY = "route_price", "route_priority"
 REQUEST_ID = "request_id"  # The option that names the HTTP request that asked for a message.
 # The option of a message that was queued later than it was made: when that was, in µs since 1970.
 QUEUED_AT = "queued_at"
+OPT_OUT_TYPE = "opt_out_type"  # The option of a text that is a keyword of a service's own list.
+# The option of what answers a keyword of opt-out: it leaves although its recipient opted out.
+CONSENT_ANSWER = "consent_answer"
 VIA = "via"  # The option that ties a message to one carrier, whatever the routes say.
 TLV_OPTION = "tlv_"  # Options that hold SMPP parameters: tlv_1400 is a tag, its octets are hex.
 

@@ -65,12 +65,16 @@ class Draft:
     """A message that may be accepted, and the media that are to be fetched for it first.
 
     pool: where its sender is chosen from. send_at: when that is done; None: at once.
+    scopes: what its recipient must not have opted out of. error_code: why it is not accepted.
     """
 
     message: Message
     media_urls: tuple[str, ...] = ()
     pool: Pool | None = None
     send_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    requires_consent: bool = False
+    error_code: int | None = None
 
 
 def check_presence(request: SendRequest) -> None:

@@ -27,6 +27,7 @@ from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
 from trunkline.domain.message import TLV_OPTION, VIA, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
 from trunkline.flows import reports
+from trunkline.flows.consent import services_of, unwanted
 from trunkline.flows.lanes import ask_of, outbox_row, routed
 from trunkline.flows.platform import Platform
 from trunkline.flows.receipts import match_strays, meet_refs
@@ -78,13 +79,15 @@ async def claim(
     """Return what of *rows* is to be submitted now, its state written down as in doubt.
 
     Messages whose time ran out fail here (30036); so do those of a suspended account (30002), and
-    those that may have left before a crash where the carrier's setting says so (30008).
+    those that may have left before a crash where the carrier's setting says so (30008), and those
+    whose recipients opted out (21610).
     """
     accounts = {sid: await platform.directory.account(sid) for sid in {r.account_sid for r in rows}}
+    services = await services_of(platform, {row.sender for row in rows})
 
     def work(db: Connection) -> tuple[Load, Changes]:
         lease.hold(db)
-        return _claim(platform, db, carrier, rows=rows, accounts=accounts)
+        return _claim(platform, db, carrier, rows=rows, accounts=accounts, services=services)
 
     load, changed = await platform.store.write(work)
     announce_changes(platform, changed)
@@ -156,6 +159,7 @@ def _claim(
     *,
     rows: Sequence[OutboxRow],
     accounts: Mapping[str, Account | None],
+    services: Mapping[str, str],
 ) -> tuple[Load, Changes]:
     now = platform.clock.now()
     if not mark_in_doubt(db, rows):
@@ -176,6 +180,9 @@ def _claim(
         and (m := messages.get(row.message_sid))
         and m.status is Status.SENDING
     ]
+    if out := unwanted(db, [messages[row.message_sid] for row in going], services):
+        changes += _withhold(platform, db, going, errors=out)
+        going = [row for row in going if row.message_sid not in out]
     staying = {row.message_sid for row in going}
     delete_outbox(db, [r for r in rows if r.message_sid not in staying])
     again = [(r.account_sid, r.message_sid) for r in going if r.attempts or r.in_doubt]
@@ -189,6 +196,19 @@ def _claim(
             s for s in _submissions(platform, db, message, row=row) if s.segment_index not in done
         )
     return load, changes
+
+
+def _withhold(
+    platform: Platform, db: Connection, rows: Sequence[OutboxRow], *, errors: Mapping[str, int]
+) -> Changes:
+    """Fail messages that nobody wants any more."""
+    now = platform.clock.now()
+    facts = [
+        observation(row, Fact.UNSENDABLE, at=now, error_code=errors[row.message_sid])
+        for row in rows
+        if row.message_sid in errors
+    ]
+    return advance(platform, db, facts)
 
 
 def _start(

@@ -1,6 +1,7 @@
 """A text on its way in: stored, then told to its owner's application."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -8,19 +9,30 @@ from trunkline.carriers.port import Incoming
 from trunkline.domain.account import Account, AccountStatus, Media, Number
 from trunkline.domain.address import country_of
 from trunkline.domain.ids import AT_ONCE
-from trunkline.domain.message import Direction, Message, Status
+from trunkline.domain.message import OPT_OUT_TYPE, Direction, Message, Status
 from trunkline.domain.nanp import region_of
+from trunkline.domain.sending import Draft
+from trunkline.domain.service import MessagingService
 from trunkline.flows import reports
 from trunkline.flows.deliveries import guests_of, texts_owed
 from trunkline.flows.money import cost, usage_of
+from trunkline.flows.keywords import hear
 from trunkline.flows.platform import Platform
+from trunkline.flows.outbound import Added, add_drafts, announce_accepted
 from trunkline.flows.statuses import announce, event
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.deliveries import DeliveryRow, insert_deliveries
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import Event, insert_events, insert_messages
 from trunkline.store.outbox import CarrierRef, claim_ref, find_refs
-from trunkline.store.records import ACCOUNTS, NUMBERS, find_record, find_unique
+from trunkline.store.records import (
+    ACCOUNTS,
+    NUMBERS,
+    SERVICE_SENDERS,
+    SERVICES,
+    find_record,
+    find_unique,
+)
 from trunkline.store.strays import TEXT, Stray, insert_strays, known_strays
 from trunkline.store.usage import add_usage
 
@@ -29,25 +41,45 @@ INBOUND_MARK = "in:"
 
 
 async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Webhook:
+    """Where an application is told of texts."""
+
+    url: str
+    method: str
+    fallback_url: str
+    fallback_method: str
+
+
     """Store inbound texts; when this returns they may be acknowledged.
 
     A text that was stored before changes nothing. One that is for no number of ours is kept
     among the strays.
     """
 
-    def work(db: Connection) -> list[Message]:
+    def work(db: Connection) -> tuple[list[Message], Added]:
         return _receive(platform, db, carrier, batch=batch)
 
-    messages = await platform.store.write(work)
+    messages, answers = await platform.store.write(work)
     announce(platform, messages)
     reports.received(platform, carrier, messages)
+    announce_accepted(platform, answers)
 
 
 def inbound_callback(
-    platform: Platform, message: Message, number: Number, *, media: Sequence[Media] = ()
+    platform: Platform,
+    message: Message,
+    number: Number,
+    *,
+    service: MessagingService | None = None,
+    media: Sequence[Media] = (),
 ) -> CallbackRow | None:
-    """Return the webhook that tells a number's application of *message*, if it wants to know."""
-    if not number.sms_url:
+    """Return the webhook that tells an application of *message*, if one wants to know.
+
+    It is the application of the service that the number is in, or else the number's.
+    """
+    webhook = _webhook_of(number, service)
+    if not webhook.url:
         return None
     now = platform.clock.now()
     return CallbackRow(
@@ -55,10 +87,10 @@ def inbound_callback(
         account_sid=message.account_sid,
         message_sid=message.sid,
         kind="inbound",
-        url=number.sms_url,
-        method=number.sms_method,
-        fallback_url=number.sms_fallback_url,
-        fallback_method=number.sms_fallback_method,
+        url=webhook.url,
+        method=webhook.method,
+        fallback_url=webhook.fallback_url,
+        fallback_method=webhook.fallback_method,
         parameters=inbound_parameters(platform, message, media),
         token=platform.chance.uuid(),
         due_at=AT_ONCE,
@@ -92,23 +124,49 @@ def inbound_parameters(
         "ApiVersion": "2010-04-01",
     }
     for index, item in enumerate(media):
+    if message.messaging_service_sid:
+        form["MessagingServiceSid"] = message.messaging_service_sid
+    if OPT_OUT_TYPE in message.options:
+        form["OptOutType"] = message.options[OPT_OUT_TYPE]
         form[f"MediaUrl{index}"] = platform.media_url(item)
         form[f"MediaContentType{index}"] = item.content_type
     return form
 
 
 def wants_webhooks(account: Account | None) -> bool:
+def service_of(db: Connection, number: Number) -> MessagingService | None:
+    """Return the Messaging Service that a number is in, if it is in one."""
+    member = find_record(db, SERVICE_SENDERS, number.sid)
+    return find_record(db, SERVICES, member.service_sid) if member else None
+
+
     """Whether an account's applications are told of anything."""
     return account is not None and account.status is AccountStatus.ACTIVE
 
 
 def _state(number: str) -> str:
+def _webhook_of(number: Number, service: MessagingService | None) -> _Webhook:
+    if service is None or service.use_inbound_webhook_on_number:
+        return _Webhook(
+            number.sms_url,
+            number.sms_method,
+            number.sms_fallback_url,
+            number.sms_fallback_method,
+        )
+    return _Webhook(
+        service.inbound_request_url,
+        service.inbound_method,
+        service.fallback_url,
+        service.fallback_method,
+    )
+
+
     return (region_of(number[2:5]) or "") if number.startswith("+1") else ""
 
 
 def _receive(
     platform: Platform, db: Connection, carrier: str, *, batch: Sequence[Incoming]
-) -> list[Message]:
+) -> tuple[list[Message], Added]:
     refs_here = {INBOUND_MARK + incoming.ref for incoming in batch}
     known = set(find_refs(db, carrier, refs_here)) | known_strays(db, carrier, refs_here)
     messages: list[Message] = []
@@ -118,6 +176,7 @@ def _receive(
     strays: list[Stray] = []
     owed: list[DeliveryRow] = []
     for incoming in batch:
+    answers: list[Draft] = []
         ref = INBOUND_MARK + incoming.ref
         if ref in known:
             continue
@@ -129,18 +188,24 @@ def _receive(
             strays.append(_stray(platform, carrier, incoming))
             continue
         account_sid = number.account_sid if number else guests[0].account_sid
-        message = _message(platform, account_sid, carrier, incoming=incoming)
+        service = service_of(db, number) if number else None
+        message = _message(platform, account_sid, carrier, incoming=incoming, service=service)
         if not claim_ref(db, _inbound_ref(carrier, ref, message=message)):
             continue  # Another node was brought the same text at the same moment.
         owed += texts_owed(platform, db, message, guests=guests)
-        messages.append(message)
         trace.append(
             event(platform, message, "received", detail={"carrier": carrier, "ref": incoming.ref})
         )
         if incoming.media:
+        heard = hear(platform, db, message, number=number, service=service) if number else None
+        if heard:
+            message = heard.message
+            trace.append(heard.trace)
+            answers += [heard.draft] if heard.draft else []
+        messages.append(message)
             fetches.append(_fetch(message, incoming))
         elif number and wants_webhooks(find_record(db, ACCOUNTS, account_sid)):
-            call = inbound_callback(platform, message, number)
+            call = inbound_callback(platform, message, number, service=service)
             calls += [call] if call else []
     insert_strays(db, strays)
     if messages:
@@ -150,7 +215,7 @@ def _receive(
         insert_callbacks(db, calls)
         insert_deliveries(db, owed)
         add_usage(db, [usage_of(message) for message in messages])
-    return messages
+    return messages, add_drafts(platform, db, answers)
 
 
 def _stray(platform: Platform, carrier: str, incoming: Incoming) -> Stray:
@@ -171,7 +236,14 @@ def _stray(platform: Platform, carrier: str, incoming: Incoming) -> Stray:
     )
 
 
-def _message(platform: Platform, account_sid: str, carrier: str, *, incoming: Incoming) -> Message:
+def _message(
+    platform: Platform,
+    account_sid: str,
+    carrier: str,
+    *,
+    incoming: Incoming,
+    service: MessagingService | None,
+) -> Message:
     now = platform.clock.now()
     message = Message(
         account_sid=account_sid,
@@ -186,6 +258,7 @@ def _message(platform: Platform, account_sid: str, carrier: str, *, incoming: In
         num_media=len(incoming.media),
         carrier=carrier,
         created_at=now,
+        messaging_service_sid=service.sid if service else None,
         updated_at=now,
         sent_at=now,
     )

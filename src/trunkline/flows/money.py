@@ -3,13 +3,15 @@
 from decimal import Decimal
 
 from trunkline.domain.address import country_of
-from trunkline.domain.message import ROUTE_PRICE, Message
+from trunkline.domain.message import CONSENT_ANSWER, ROUTE_PRICE, Message
 from trunkline.domain.pricing import PriceList, price
 from trunkline.store.usage import Used
 
 
 def cost(prices: PriceList, message: Message) -> Decimal:
     """Return the price of a message in USD: its route's, or that of the handset's country."""
+    if CONSENT_ANSWER in message.options:
+        return Decimal(0)  # Twilio's automatic answers are free.
     if ROUTE_PRICE in message.options:
         return Decimal(message.options[ROUTE_PRICE]) * message.num_segments
     handset = message.recipient if message.is_outbound else message.sender or ""

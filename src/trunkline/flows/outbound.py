@@ -37,6 +37,7 @@ from trunkline.domain.service import Pool
 from trunkline.domain.text import Encoding, encoding_of, smart_encode, split
 from trunkline.flows import reports
 from trunkline.flows.choosing import choose_senders
+from trunkline.flows.consent import wanted, with_terms
 from trunkline.flows.idempotency import in_time
 from trunkline.flows.lanes import ask_of, flow_for, outbox_row, routed
 from trunkline.flows.platform import Platform
@@ -63,9 +64,11 @@ async def send(platform: Platform, account: Account, request: SendRequest) -> Me
     try:
         draft = await prepare(platform, account, request)
     except Refusal as refusal:
+        await platform.accepting.add(draft, partial(accept, platform))
+        if draft.error_code is not None:
+            raise Refusal(draft.error_code)
         platform.meter.count("messages_refused", code=str(refusal.code))
         raise
-    await platform.accepting.add(draft, partial(accept, platform))
     return draft.message
 
 
@@ -102,7 +105,8 @@ async def prepare(
         await check_ownership(platform, account, parties)
     message = _message(platform, account, request, parties=parties, via=via)
     await check_queue(platform, message)
-    return Draft(message, request.media_url)
+    draft = Draft(message, request.media_url)
+    return draft if may_use_any_sender else await with_terms(platform, draft)
 
 
 async def _pool(platform: Platform, account: Account, request: SendRequest) -> Pool | None:
@@ -203,10 +207,13 @@ class Added:
 
 
 async def accept(platform: Platform, drafts: Sequence[Draft]) -> None:
-    """Take responsibility: when this returns, the messages and the work they cause are on disk."""
+    """Take responsibility: when this returns, the messages and the work they cause are on disk.
+
+    What the recipient does not want is left out, and its draft says so.
+    """
 
     def work(db: Connection) -> Added:
-        return add_drafts(platform, db, drafts)
+        return add_drafts(platform, db, wanted(db, drafts))
 
     announce_accepted(platform, await platform.store.write(work))
 

@@ -23,6 +23,7 @@ from trunkline.store.records import (
     KEYS,
     MEDIA,
     NUMBERS,
+    OPT_OUT_RULES,
     ROUTES,
     SERVICE_SENDERS,
     SERVICES,
@@ -47,7 +48,7 @@ AHEAD_MAX = timedelta(days=1)
 
 KINDS: tuple[Kind[Any], ...] = (
     *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, RETENTIONS, ROUTES, SMPP_CREDENTIALS),
-    *(SERVICES, SERVICE_SENDERS),
+    *(SERVICES, SERVICE_SENDERS, OPT_OUT_RULES),
 )
 # Of these states a message is moved on by a row that waits for its turn.
 _WAITING = (Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RECEIVING)

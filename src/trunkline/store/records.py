@@ -18,6 +18,7 @@ from trunkline.store.tables import records
 
 class Record(Protocol):
     """What every record has."""
+from trunkline.domain.keywords import OptOutRules
 
     @property
     def sid(self) -> str:
@@ -83,6 +84,7 @@ REMEMBERED = frozenset(
         SERVICES,
         SERVICE_SENDERS,
     )
+OPT_OUT_RULES = Kind("opt_out_rules", OptOutRules, lambda r: r.service_sid, lambda r: r.service_sid)
 )
 
 
