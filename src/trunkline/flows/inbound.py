@@ -15,10 +15,10 @@ from trunkline.domain.sending import Draft
 from trunkline.domain.service import MessagingService
 from trunkline.flows import reports
 from trunkline.flows.deliveries import guests_of, texts_owed
-from trunkline.flows.money import cost, usage_of
 from trunkline.flows.keywords import hear
-from trunkline.flows.platform import Platform
+from trunkline.flows.money import cost, usage_of
 from trunkline.flows.outbound import Added, add_drafts, announce_accepted
+from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import announce, event
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.deliveries import DeliveryRow, insert_deliveries
@@ -40,7 +40,6 @@ from trunkline.store.usage import add_usage
 INBOUND_MARK = "in:"
 
 
-async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -> None:
 @dataclass(frozen=True, slots=True)
 class _Webhook:
     """Where an application is told of texts."""
@@ -51,6 +50,7 @@ class _Webhook:
     fallback_method: str
 
 
+async def receive(platform: Platform, carrier: str, batch: Sequence[Incoming]) -> None:
     """Store inbound texts; when this returns they may be acknowledged.
 
     A text that was stored before changes nothing. One that is for no number of ours is kept
@@ -62,8 +62,8 @@ class _Webhook:
 
     messages, answers = await platform.store.write(work)
     announce(platform, messages)
-    reports.received(platform, carrier, messages)
     announce_accepted(platform, answers)
+    reports.received(platform, carrier, messages)
 
 
 def inbound_callback(
@@ -123,28 +123,27 @@ def inbound_parameters(
         "From": message.sender or "",
         "ApiVersion": "2010-04-01",
     }
-    for index, item in enumerate(media):
     if message.messaging_service_sid:
         form["MessagingServiceSid"] = message.messaging_service_sid
     if OPT_OUT_TYPE in message.options:
         form["OptOutType"] = message.options[OPT_OUT_TYPE]
+    for index, item in enumerate(media):
         form[f"MediaUrl{index}"] = platform.media_url(item)
         form[f"MediaContentType{index}"] = item.content_type
     return form
 
 
-def wants_webhooks(account: Account | None) -> bool:
 def service_of(db: Connection, number: Number) -> MessagingService | None:
     """Return the Messaging Service that a number is in, if it is in one."""
     member = find_record(db, SERVICE_SENDERS, number.sid)
     return find_record(db, SERVICES, member.service_sid) if member else None
 
 
+def wants_webhooks(account: Account | None) -> bool:
     """Whether an account's applications are told of anything."""
     return account is not None and account.status is AccountStatus.ACTIVE
 
 
-def _state(number: str) -> str:
 def _webhook_of(number: Number, service: MessagingService | None) -> _Webhook:
     if service is None or service.use_inbound_webhook_on_number:
         return _Webhook(
@@ -161,6 +160,7 @@ def _webhook_of(number: Number, service: MessagingService | None) -> _Webhook:
     )
 
 
+def _state(number: str) -> str:
     return (region_of(number[2:5]) or "") if number.startswith("+1") else ""
 
 
@@ -175,8 +175,8 @@ def _receive(
     trace: list[Event] = []
     strays: list[Stray] = []
     owed: list[DeliveryRow] = []
-    for incoming in batch:
     answers: list[Draft] = []
+    for incoming in batch:
         ref = INBOUND_MARK + incoming.ref
         if ref in known:
             continue
@@ -196,13 +196,13 @@ def _receive(
         trace.append(
             event(platform, message, "received", detail={"carrier": carrier, "ref": incoming.ref})
         )
-        if incoming.media:
         heard = hear(platform, db, message, number=number, service=service) if number else None
         if heard:
             message = heard.message
             trace.append(heard.trace)
             answers += [heard.draft] if heard.draft else []
         messages.append(message)
+        if incoming.media:
             fetches.append(_fetch(message, incoming))
         elif number and wants_webhooks(find_record(db, ACCOUNTS, account_sid)):
             call = inbound_callback(platform, message, number, service=service)
@@ -256,9 +256,9 @@ def _message(
         encoding=incoming.encoding,
         num_segments=incoming.num_segments,
         num_media=len(incoming.media),
+        messaging_service_sid=service.sid if service else None,
         carrier=carrier,
         created_at=now,
-        messaging_service_sid=service.sid if service else None,
         updated_at=now,
         sent_at=now,
     )

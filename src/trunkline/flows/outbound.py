@@ -63,10 +63,10 @@ async def send(platform: Platform, account: Account, request: SendRequest) -> Me
     """Accept the message that *request* asks for, or refuse it; when this returns it is on disk."""
     try:
         draft = await prepare(platform, account, request)
-    except Refusal as refusal:
         await platform.accepting.add(draft, partial(accept, platform))
         if draft.error_code is not None:
             raise Refusal(draft.error_code)
+    except Refusal as refusal:
         platform.meter.count("messages_refused", code=str(refusal.code))
         raise
     return draft.message

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from trunkline.domain.account import Account, Feedback, Key, Media, Number
 from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
+from trunkline.domain.keywords import OptOutRules
 from trunkline.domain.service import MessagingService, ServiceSender
 from trunkline.store.nodes import raise_version
 from trunkline.store.paging import Found, Page, fetch_page
@@ -18,7 +19,6 @@ from trunkline.store.tables import records
 
 class Record(Protocol):
     """What every record has."""
-from trunkline.domain.keywords import OptOutRules
 
     @property
     def sid(self) -> str:
@@ -71,6 +71,7 @@ SERVICE_SENDERS = Kind(
     lambda s: f"{s.service_sid}:{s.country}:{s.sender}" if s.sid.startswith("AI") else s.sender,
     lambda s: s.service_sid,
 )
+OPT_OUT_RULES = Kind("opt_out_rules", OptOutRules, lambda r: r.service_sid, lambda r: r.service_sid)
 # What nodes keep in memory; a change of one is told to all of them by the commit that makes it.
 REMEMBERED = frozenset(
     kind.name
@@ -84,7 +85,6 @@ REMEMBERED = frozenset(
         SERVICES,
         SERVICE_SENDERS,
     )
-OPT_OUT_RULES = Kind("opt_out_rules", OptOutRules, lambda r: r.service_sid, lambda r: r.service_sid)
 )
 
 
