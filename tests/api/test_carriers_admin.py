@@ -403,7 +403,6 @@ async def test_strays_are_paged(trunkline: Trunkline) -> None:
 @pytest.mark.parametrize(
     ("given", "number", "kind"),
     [
-        ("12345", "12345", "ShortCode"),
         ("+44 7400 123456", "+447400123456", "Mobile"),
         ("+1 888 555 0100", "+18885550100", "TollFree"),
     ],

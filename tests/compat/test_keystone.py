@@ -22,6 +22,9 @@ ACCOUNTS_V1 = "twilio.rest.accounts.v1"
 # By the part of a module's name that says which API it speaks: where that API's paths begin.
 ROOTS = {"v2010": "/2010-04-01", "v1": "/v1"}
 
+MESSAGING = "twilio.rest.messaging.v1"
+SERVICE = f"{MESSAGING}.service"
+
 # Every resource of ours: the module of the SDK that speaks to it. What a creation answers may have
 # a module of its own.
 SDK = {
@@ -46,6 +49,14 @@ SDK = {
     "incoming phone number (Local)": [f"{NUMBER}.local"],
     "incoming phone number (Mobile)": [f"{NUMBER}.mobile"],
     "incoming phone number (TollFree)": [f"{NUMBER}.toll_free"],
+    "short code": [f"{ACCOUNT}.short_code"],
+    "messaging service": [SERVICE],
+    "messaging service use cases": [f"{MESSAGING}.usecase"],
+    "messaging service phone number": [f"{SERVICE}.phone_number"],
+    "messaging service short code": [f"{SERVICE}.short_code"],
+    "messaging service alpha sender": [f"{SERVICE}.alpha_sender"],
+    "messaging service destination alpha sender": [f"{SERVICE}.destination_alpha_sender"],
+    "messaging service channel sender": [f"{SERVICE}.channel_sender"],
 }
 # How a field must be written in JSON so that the SDK's own type for it is true. A number with a
 # fraction travels as a text.
@@ -215,7 +226,9 @@ def test_fields_are_written_as_the_sdk_reads_them(resource: Resource, route: Rou
         hint = facts.types[f.wire]
         schema = dict(f.kind.schema)
         words = set(schema.pop("enum", ()))
-        if f.wire in OBJECTS:
+        assert f.many == hint.startswith("List["), f.wire
+        hint = hint.removeprefix("List[").removesuffix("]" if f.many else "")
+        if f.wire in OBJECTS and not f.many:
             assert schema == {"type": "object"}
         elif "Instance." in hint:
             assert schema == {"type": "string"}

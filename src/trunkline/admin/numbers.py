@@ -29,6 +29,7 @@ async def add_number(ask: Ask) -> Answer:
         ask.platform,
         ask.value("Account") or ask.account.sid,
         phone_number=ask.value("PhoneNumber") or "",
+        country=ask.value("Country"),
         changes=changes,
     )
     return json_answer(_number_view(number), status=201)

@@ -141,7 +141,11 @@ class Outputs:
     def __init__(self, view: type, render_time: Callable[[datetime], str]) -> None:
         self.fields = fields_of(view, request=False)
         self._names = tuple(field.wire for field in self.fields)
-        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(f.name for f in self.fields))
+        first, *others = (f.name for f in self.fields)
+        # Of one name alone attrgetter returns the value itself.
+        self._values: Callable[[Any], tuple[Any, ...]] = (
+            attrgetter(first, *others) if others else lambda view: (getattr(view, first),)
+        )
         self._renders = [
             (field.wire, render_time if field.kind is _TIME else field.kind.render)
             for field in self.fields

@@ -28,16 +28,23 @@ def numbers() -> None:
 @numbers.command("add")
 @click.argument("number")
 @click.option("--account", metavar="SID", help="The account that uses it; by default the main one.")
+@click.option("--country", metavar="CODE", help="Where a short code works; by default US.")
 @click.option("--name", metavar="TEXT", help="What people call it.")
 @click.option("--sms-url", metavar="URL", help="The webhook for what it receives.")
 @options.data_dir_option
 @options.json_option
 def add(
-    *, number: str, account: str | None, name: str | None, sms_url: str | None, as_json: bool
+    *,
+    number: str,
+    account: str | None,
+    country: str | None,
+    name: str | None,
+    sms_url: str | None,
+    as_json: bool,
 ) -> None:
     """Let an account send from, and receive at, a number or short code of yours."""
-    given = {"PhoneNumber": number, "Account": account, "FriendlyName": name, "SmsUrl": sms_url}
-    form = [(key, value) for key, value in given.items() if value]
+    given = {"PhoneNumber": number, "Account": account, "Country": country, "FriendlyName": name}
+    form = [(key, value) for key, value in {**given, "SmsUrl": sms_url}.items() if value]
     made = Platform(options.credentials()).post(PATH, form)
     if as_json:
         print_json(made)

@@ -1,13 +1,19 @@
 """Messaging Services: what they decide for their messages, and the senders in their pools."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from trunkline.domain.account import Capabilities
 from trunkline.domain.message import VALIDITY_SECONDS_MAX
 
 POOL_MAX = 400  # Twilio: so many phone numbers in one service; other senders count as well here.
+
+
+# What can be sent from a name.
+ALPHANUMERIC_CAPABILITIES = Capabilities(voice=False, mms=False)
 
 
 class SenderKind(StrEnum):
@@ -35,6 +41,31 @@ class Usecase(StrEnum):
     DISCUSSION = "discussion"
     POLL = "poll"
     UNDECLARED = "undeclared"
+
+
+# What each is for, in a few words and in more.
+USECASES: Mapping[Usecase, tuple[str, str]] = MappingProxyType(
+    {
+        Usecase.NOTIFICATIONS: (
+            "Notify my users.",
+            "Alerts and reminders about deliveries, orders, accounts, security or emergencies.",
+        ),
+        Usecase.MARKETING: (
+            "Market my services.",
+            "Offers, news of products, and invitations to do something.",
+        ),
+        Usecase.VERIFICATION: (
+            "Verify users.",
+            "One-time passwords and other proofs of who somebody is.",
+        ),
+        Usecase.DISCUSSION: (
+            "Engage in a discussion.",
+            "Conversations between people, or between people and an application.",
+        ),
+        Usecase.POLL: ("Poll my audience.", "Questions whose answers are counted."),
+        Usecase.UNDECLARED: ("Undeclared.", "Nobody has said what it is for."),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +100,7 @@ class ServiceSender:
     """A sender in the pool of a service. sid is the number's own; an alphanumeric one has its own.
 
     country is where an alphanumeric sender is used instead of others; empty: anywhere.
+    capabilities are the number's, of when it was added.
     """
 
     sid: str
@@ -77,6 +109,7 @@ class ServiceSender:
     sender: str
     kind: SenderKind
     country: str = ""
+    capabilities: Capabilities
     created_at: datetime
     updated_at: datetime
 

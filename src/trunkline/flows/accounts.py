@@ -11,6 +11,7 @@ from trunkline.domain.account import Account, AccountStatus, Key
 from trunkline.domain.errors import Refusal
 from trunkline.flows.platform import Platform
 from trunkline.store.paging import Found, Page
+from trunkline.store.pools import leave_pool
 from trunkline.store.records import (
     ACCOUNTS,
     KEYS,
@@ -115,6 +116,7 @@ async def update(
         if after.status is AccountStatus.CLOSED:
             for number in child_records(db, NUMBERS, sid, limit=NUMBERS_MAX):
                 delete_record(db, NUMBERS, number.sid)
+                leave_pool(db, number.sid)
         return after
 
     account = await platform.store.write(work)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from trunkline.domain.account import Account, Capabilities, Key, Number
+from trunkline.domain.account import Account, Key, Number
 from trunkline.domain.address import is_tollfree
 from trunkline.domain.service import POOL_MAX, Pool, PoolSender, SenderKind, ServiceSender
 from trunkline.runtime import Bell
@@ -28,7 +28,6 @@ REMEMBERED_MAX = 50_000  # About 50 MB; past it everything is forgotten and look
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-_ALPHANUMERIC = Capabilities(voice=False, mms=False)
 
 
 class Directory:
@@ -122,7 +121,7 @@ def _pool_sender(db: Connection, member: ServiceSender) -> PoolSender | None:
             sender=member.sender,
             kind=member.kind,
             country=member.country,
-            capabilities=_ALPHANUMERIC,
+            capabilities=member.capabilities,
         )
     number = find_record(db, NUMBERS, member.sid)
     if number is None or not number.capabilities.sms:

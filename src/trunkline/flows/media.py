@@ -27,6 +27,7 @@ from trunkline.store.records import (
     ACCOUNTS,
     MEDIA,
     NUMBERS,
+    SERVICES,
     find_record,
     find_unique,
     insert_record,
@@ -225,7 +226,8 @@ def _tell(platform: Platform, db: Connection, message: Message, media: Sequence[
     number = find_unique(db, NUMBERS, message.recipient)
     if number is None or not wants_webhooks(find_record(db, ACCOUNTS, message.account_sid)):
         return
-    if call := inbound_callback(platform, message, number, media=media):
+    service = find_record(db, SERVICES, message.messaging_service_sid or "")
+    if call := inbound_callback(platform, message, number, service=service, media=media):
         insert_callbacks(db, [call])
 
 

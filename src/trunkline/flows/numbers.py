@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from trunkline.domain.account import Account, AccountStatus, Capabilities, Number
 from trunkline.domain.address import AddressKind, parse_recipient
+from trunkline.domain.countries import COUNTRY_NAMES
 from trunkline.domain.errors import Refusal
 from trunkline.domain.inventory import (
     AvailableNumber,
@@ -16,9 +17,12 @@ from trunkline.domain.inventory import (
     describe,
     search,
 )
+from trunkline.domain.service import ServiceSender
 from trunkline.flows.accounts import NUMBERS_MAX, checked_name
 from trunkline.flows.platform import Platform
+from trunkline.flows.pools import forget_senders
 from trunkline.store.paging import Found, Page
+from trunkline.store.pools import leave_pool
 from trunkline.store.records import (
     NUMBERS,
     all_records,
@@ -37,6 +41,8 @@ SEARCH_ROUNDS_MAX = 5  # Each round leaves out what the last one found to be tak
 PURCHASE_CANDIDATES_MAX = 50
 AREA_CODE_COUNTRIES = ("US", "CA")
 SHORT_CODE = "ShortCode"
+# A code does not say where it works; most that are rented work there.
+SHORT_CODE_COUNTRY = "US"
 
 # The filter of Twilio's number lists: digits, a leading plus, and a star for any one digit.
 _PATTERN = re.compile(r"\+?[0-9*]{1,20}")
@@ -52,6 +58,14 @@ class Changes:
     sms_fallback_url: str | None = None
     sms_fallback_method: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Whether a number was given up, and what it was in the pool of a service."""
+
+    was_there: bool = False
+    left: ServiceSender | None = None
 
 
 async def available(
@@ -109,11 +123,17 @@ async def buy_in_area(
 
 
 async def adopt(
-    platform: Platform, account_sid: str, *, phone_number: str, changes: Changes
+    platform: Platform,
+    account_sid: str,
+    *,
+    phone_number: str,
+    changes: Changes,
+    country: str | None = None,
 ) -> Number:
     """Let an account use a number or short code that the operator has from a carrier of his own.
 
-    Refuses what is neither (21421), what somebody holds (21422), and an unknown account (20422).
+    A short code works in one country only. Refuses what is neither (21421), what somebody holds
+    (21422), and an unknown account or country (20422).
     """
     _check_changes(changes)
     account = await platform.directory.account(account_sid)
@@ -124,7 +144,9 @@ async def adopt(
         raise Refusal(21421, number=phone_number)
     number = _new_number(platform, account, phone_number=address.text)
     if address.kind is AddressKind.SHORT_CODE:
-        number = replace(number, kind=SHORT_CODE)
+        number = _as_short_code(platform, number, country=country or SHORT_CODE_COUNTRY)
+    elif country and country.upper() != number.country:
+        raise Refusal(20422, name="`Country`", reason="the number itself says where it belongs")
     # What the carrier lets it do is the carrier's business, but calls go nowhere here.
     able = Capabilities(voice=False, sms=True, mms=True, fax=False)
     number = replace(number, capabilities=able)
@@ -146,13 +168,12 @@ async def disown(platform: Platform, phone_number: str) -> bool:
     """Take a number from whoever holds it; say whether somebody did."""
     address = parse_recipient(phone_number)
 
-    def work(db: Connection) -> bool:
+    def work(db: Connection) -> _Gone:
+        alone(db)
         held = find_unique(db, NUMBERS, address.text) if address else None
-        return held is not None and delete_record(db, NUMBERS, held.sid)
+        return _Gone() if held is None else _remove(db, held.sid)
 
-    was_there = await platform.store.write(work)
-    platform.directory.forget()
-    return was_there
+    return await _forget(platform, await platform.store.write(work))
 
 
 async def find(platform: Platform, account_sid: str, sid: str) -> Number | None:
@@ -178,30 +199,31 @@ async def update(
     """
     _check_changes(changes)
 
-    def work(db: Connection) -> Number | None:
+    def work(db: Connection) -> tuple[Number | None, ServiceSender | None]:
         alone(db)
         before = _number(db, account_sid, sid=sid)
         if before is None:
-            return None
+            return None, None
         after = _changed(platform, before, changes=changes)
         after = replace(after, account_sid=move_to or after.account_sid)
         update_record(db, NUMBERS, after)
-        return after
+        has_moved = after.account_sid != account_sid
+        return after, leave_pool(db, sid) if has_moved else None
 
-    number = await platform.store.write(work)
+    number, left = await platform.store.write(work)
     platform.directory.forget()
+    await forget_senders(platform, [left])
     return number
 
 
 async def release(platform: Platform, account_sid: str, *, sid: str) -> bool:
     """Give a number back; say whether there was one."""
 
-    def work(db: Connection) -> bool:
-        return _number(db, account_sid, sid=sid) is not None and delete_record(db, NUMBERS, sid)
+    def work(db: Connection) -> _Gone:
+        alone(db)
+        return _Gone() if _number(db, account_sid, sid=sid) is None else _remove(db, sid)
 
-    was_there = await platform.store.write(work)
-    platform.directory.forget()
-    return was_there
+    return await _forget(platform, await platform.store.write(work))
 
 
 def matches(phone_number: str, pattern: str) -> bool:
@@ -242,6 +264,24 @@ async def _keep(platform: Platform, candidates: list[Number]) -> Number:
     number = await platform.store.write(work)
     platform.directory.forget()
     return number
+
+
+def _remove(db: Connection, sid: str) -> _Gone:
+    return _Gone(delete_record(db, NUMBERS, sid), leave_pool(db, sid))
+
+
+async def _forget(platform: Platform, gone: _Gone) -> bool:
+    """Let nothing in memory know of a number any more; say whether there was one."""
+    platform.directory.forget()
+    await forget_senders(platform, [gone.left])
+    return gone.was_there
+
+
+def _as_short_code(platform: Platform, number: Number, *, country: str) -> Number:
+    if country.upper() not in COUNTRY_NAMES:
+        raise Refusal(20422, name="`Country`", reason="not the code of a country")
+    sid = platform.chance.sid("SC", number.created_at)
+    return replace(number, sid=sid, kind=SHORT_CODE, country=country.upper())
 
 
 def _parsed(phone_number: str) -> str:

@@ -10,6 +10,15 @@ from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_K
 from trunkline.api.resources.keys import KEYS, SIGNING_KEYS
 from trunkline.api.resources.media import MEDIA
 from trunkline.api.resources.messages import MESSAGES
+from trunkline.api.resources.service_senders import (
+    ALPHA_SENDERS,
+    CHANNEL_SENDERS,
+    DESTINATION_ALPHA_SENDERS,
+    SERVICE_NUMBERS,
+    SERVICE_SHORT_CODES,
+)
+from trunkline.api.resources.services import SERVICES, USECASES_OF_SERVICES
+from trunkline.api.resources.short_codes import SHORT_CODES
 
 RESOURCES: tuple[Resource, ...] = (
     ACCOUNTS,
@@ -25,4 +34,12 @@ RESOURCES: tuple[Resource, ...] = (
     *AVAILABLE.values(),
     NUMBERS,
     *NUMBERS_BY_KIND.values(),
+    SHORT_CODES,
+    SERVICES,
+    USECASES_OF_SERVICES,
+    SERVICE_NUMBERS,
+    SERVICE_SHORT_CODES,
+    ALPHA_SENDERS,
+    DESTINATION_ALPHA_SENDERS,
+    CHANNEL_SENDERS,
 )

@@ -11,9 +11,10 @@ from trunkline.api.resource import JSON_SUFFIX, V2010, Call, Op, Resource
 from trunkline.api.wire import Address, Code, Method, Sid, Url, accepted, refused
 from trunkline.domain.account import Number
 from trunkline.domain.errors import Refusal
+from trunkline.domain.ids import is_sid
 from trunkline.domain.inventory import NumberKind
 from trunkline.flows import numbers
-from trunkline.flows.numbers import Changes
+from trunkline.flows.numbers import SHORT_CODE, Changes
 from trunkline.store.paging import Found, Page
 
 _NO_VOICE = "it is kept and given back; there are no calls"
@@ -156,6 +157,7 @@ class ListNumbers:
         """Tell whether a number is one of those."""
         return (
             not self.beta
+            and number.kind != SHORT_CODE
             and self.friendly_name in (None, "", number.friendly_name)
             and self.origin in (None, "", _SOLD_HERE)
             and (not self.phone_number or numbers.matches(number.phone_number, self.phone_number))
@@ -210,6 +212,12 @@ def _kind_view(call: Call, number: Number) -> KindNumberView:
     return KindNumberView(**_fields(call, number))
 
 
+def _sid(call: Call) -> str:
+    """Return the SID of the path; a short code's is nobody's here."""
+    sid = call.path["Sid"]
+    return sid if is_sid(sid, "PN") else ""
+
+
 def _changes(params: _Configuration) -> Changes:
     settings = {name: getattr(params, name) for name in _SETTINGS}
     return Changes(
@@ -243,7 +251,7 @@ async def page(call: Call, params: ListNumbers, page: Page) -> Found[Number]:
 
 async def fetch(call: Call) -> Number | None:
     """Return a number."""
-    return await numbers.find(call.platform, call.account.sid, call.path["Sid"])
+    return await numbers.find(call.platform, call.account.sid, _sid(call))
 
 
 async def update(call: Call, params: UpdateNumber) -> Number | None:
@@ -253,7 +261,7 @@ async def update(call: Call, params: UpdateNumber) -> Number | None:
     return await numbers.update(
         call.platform,
         call.account.sid,
-        sid=call.path["Sid"],
+        sid=_sid(call),
         changes=_changes(params),
         move_to=params.account_sid or None,
     )
@@ -274,7 +282,7 @@ async def _check_move(call: Call, account_sid: str) -> None:
 
 async def delete(call: Call) -> bool:
     """Give a number back."""
-    return await numbers.release(call.platform, call.account.sid, sid=call.path["Sid"])
+    return await numbers.release(call.platform, call.account.sid, sid=_sid(call))
 
 
 def _create(kind: NumberKind) -> Callable[[Call, CreateKindNumber], Awaitable[Number]]:
