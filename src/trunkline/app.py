@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline import __version__
 from trunkline.admin.app import PREFIX, admin_app
+from trunkline.api.links import links_app
 from trunkline.api.resources import RESOURCES
 from trunkline.api.server import ApiServer
 from trunkline.carriers.port import Connector
@@ -51,6 +52,7 @@ from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import sid_micros
 from trunkline.domain.pricing import PriceList, price_list
 from trunkline.flows.directory import Directory
+from trunkline.flows.links import SHORT_PREFIX, SIGNED_PREFIX
 from trunkline.flows.platform import Bells, Platform, Rules
 from trunkline.flows.switchboard import Switchboard, read_configuration
 from trunkline.flows.tenure import MEDIA, RETENTION, SCHEDULE, SWEEPER, Tenure
@@ -169,11 +171,16 @@ class App:
         api = ApiServer(self.platform, RESOURCES)
         self.watch = self._watch(api, name=name)
         admin = admin_app(self.platform, self.network)
+        links = links_app(self.platform)
         self.asgi = front_door(
             api,
             {
                 "/console": measured(self.console, self.platform, route="/console"),
                 PREFIX: measured(admin, self.platform, route=PREFIX),
+                **{
+                    prefix: measured(links, self.platform, route=prefix)
+                    for prefix in (SIGNED_PREFIX, SHORT_PREFIX)
+                },
                 **self.watch.pages(),
             },
         )

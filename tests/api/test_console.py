@@ -371,8 +371,8 @@ def medium_address(medium: Media) -> str:
     [
         ("image/png", "image/png", True),
         ("audio/mpeg", "audio/mpeg", True),
-        ("image/svg+xml", "application/octet-stream", False),
-        ("text/html", "application/octet-stream", False),
+        ("image/svg+xml", "image/svg+xml", False),
+        ("text/html", "text/html; charset=utf-8", False),
     ],
 )
 async def test_media_are_served_so_that_they_never_run(

@@ -286,7 +286,7 @@ async def test_media_come_in_and_go_back(trunkline: Trunkline) -> None:
     assert inbound["sid"].startswith("MM")
     assert inbound["num_media"] == "1"
     path = told["MediaUrl0"].removeprefix("http://127.0.0.1:8800")
-    content = await trunkline.request("GET", path)
+    content = await trunkline.download(path)
     assert (content.body, content.headers["content-type"]) == (picture, "image/png")
     assert (await trunkline.request("GET", path, auth=None)).status == 401
     reply = next(m for m in await messages(trunkline) if m["direction"] == "outbound-reply")

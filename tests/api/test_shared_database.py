@@ -67,7 +67,7 @@ async def test_every_node_serves_the_media_of_all(tmp_path: Path) -> None:
     two = Trunkline(tmp_path / "two", **where, secret_key=key, seed=8)
     listed = await two.request("GET", f"{two.base}/Messages/{sid}/Media.json")
     path = listed.json["media_list"][0]["uri"].removesuffix(".json")
-    answer = await two.request("GET", path)
+    answer = await two.download(path)
     assert (answer.status, answer.body) == (200, PICTURE)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"].startswith("inline")

@@ -1,8 +1,7 @@
-"""What goes back to a caller: a JSON object, nothing, the bytes of a file, or an error."""
+"""What goes back to a caller: a JSON object, nothing, the way to a file, or an error."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,16 +25,6 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
-    """A file, sent as a stream, or bytes that are at hand."""
-
-    content: Path | bytes
-    content_type: str
-    filename: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def json_answer(value: Mapping[str, Any], *, status: int = 200) -> Answer:

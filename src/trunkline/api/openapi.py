@@ -107,6 +107,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 def _responses(route: Route) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Done"}
+    if route.verb is Verb.DOWNLOAD:
+        location = {"description": "Where the bytes are", "schema": _URI}
+        success["headers"] = {"Location": location}
     if content := _content(route):
         success["content"] = content
     error = {"$ref": "#/components/schemas/Error"}
@@ -115,10 +118,8 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _content(route: Route) -> dict[str, Any] | None:
-    if route.verb is Verb.DELETE:
+    if route.verb in (Verb.DELETE, Verb.DOWNLOAD):
         return None
-    if route.verb is Verb.DOWNLOAD:
-        return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
     view: dict[str, Any] = {"$ref": f"#/components/schemas/{route.view_type.__name__}"}
     if route.verb is Verb.PAGE:
         around = {"uri": _URI} if route.op.unpaged else route.resource.dialect.envelope_fields

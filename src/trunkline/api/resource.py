@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, get_type_hints
 
-from trunkline.api.answers import Answer, Download, json_answer
+from trunkline.api.answers import Answer, json_answer
 from trunkline.api.auth import Actor
 from trunkline.api.fields import Inputs, Outputs, Pairs
 from trunkline.api.paging import (
@@ -57,7 +57,7 @@ _METHODS: Mapping[Verb, tuple[str, int]] = {
     Verb.FETCH: ("GET", 200),
     Verb.UPDATE: ("POST", 200),
     Verb.DELETE: ("DELETE", 204),
-    Verb.DOWNLOAD: ("GET", 200),
+    Verb.DOWNLOAD: ("GET", 307),
 }
 _OF_MANY = (Verb.CREATE, Verb.PAGE)
 
@@ -214,7 +214,7 @@ class Route:
         """What the operation does, in a sentence: its function's own."""
         return (inspect.getdoc(self.op.run) or "").partition("\n\n")[0].replace("\n", " ")
 
-    async def answer(self, call: Call, pairs: Pairs) -> Answer | Download:
+    async def answer(self, call: Call, pairs: Pairs) -> Answer:
         """Do what is asked and say how it went; raises Refusal."""
         arguments = [] if self.inputs is None else [self.inputs.parse(pairs)]
         if self.verb is Verb.PAGE:
@@ -224,7 +224,7 @@ class Route:
             raise Refusal(20404, path=call.uri)
         if self.verb is Verb.DELETE:
             return Answer(self.status)
-        if isinstance(result, Download):
+        if isinstance(result, Answer):
             return result
         return json_answer(self.outputs.render(self.view(call, result)), status=self.status)
 

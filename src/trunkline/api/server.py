@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from trunkline.api.answers import Answer, Download, Headers, error_answer, problem
+from trunkline.api.answers import Answer, Headers, error_answer, problem
 from trunkline.api.auth import Actor, authenticate, reach
 from trunkline.api.fields import Pairs
 from trunkline.api.forms import BODY_BYTES_MAX, parse_form, parse_query, read_body
@@ -70,7 +69,7 @@ class ApiServer:
         try:
             answer = await self._answer(scope, receive)
             self._report(answer, scope, started=started)
-            await self._send(answer, scope, send=send, receive=receive, started=started)
+            await self._send(answer, scope, send=send, started=started)
         except ClientDisconnect:
             return
         finally:
@@ -82,7 +81,7 @@ class ApiServer:
         """How many requests are being answered."""
         return self._running
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Download:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path = _raw_path(scope)
         match: Match | None = None
         try:
@@ -144,29 +143,17 @@ class ApiServer:
             idempotency_key=None if key is None else key.decode("latin-1").strip(),
         )
 
-    async def _send(
-        self,
-        answer: Answer | Download,
-        scope: Scope,
-        *,
-        send: Send,
-        receive: Receive,
-        started: float,
-    ) -> None:
-        common = self._common_headers(started)
-        if isinstance(answer, Download):
-            await _stream(answer, scope, send=send, receive=receive, headers=common)
-            return
-        headers = [*answer.headers, *common]
+    async def _send(self, answer: Answer, scope: Scope, *, send: Send, started: float) -> None:
+        headers = [*answer.headers, *self._common_headers(started)]
         if answer.status != 204:
             headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
 
-    def _report(self, answer: Answer | Download, scope: Scope, *, started: float) -> None:
+    def _report(self, answer: Answer, scope: Scope, *, started: float) -> None:
         seconds = asyncio.get_running_loop().time() - started
-        status = answer.status if isinstance(answer, Answer) else 200
+        status = answer.status
         route, method = scope.get(ROUTE) or NO_ROUTE, scope["method"]
         if method not in KNOWN_METHODS:
             method = "other"
@@ -211,28 +198,6 @@ async def _pairs(scope: Scope, receive: Receive, *, headers: Mapping[bytes, byte
         return parse_query(scope["query_string"])
     body = await read_body(receive, headers=headers)
     return None if body is None else await parse_form(body, headers.get(b"content-type", b""))
-
-
-async def _stream(
-    download: Download, scope: Scope, *, send: Send, receive: Receive, headers: Headers
-) -> None:
-    response = _response(download)
-    response.raw_headers.extend(headers)
-    await response(scope, receive, send)
-
-
-def _response(download: Download) -> Response:
-    if isinstance(download.content, bytes):
-        disposition = f'inline; filename="{download.filename}"'
-        headers = {"content-disposition": disposition, **download.headers}
-        return Response(download.content, media_type=download.content_type, headers=headers)
-    return FileResponse(
-        download.content,
-        media_type=download.content_type,
-        filename=download.filename,
-        content_disposition_type="inline",
-        headers=download.headers,
-    )
 
 
 def _raw_path(scope: Scope) -> str:

@@ -1,15 +1,13 @@
 """Media as the console shows them: from our own disk, never from a stranger's server."""
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from trunkline.api.content import content_response
 from trunkline.console.conversation import MediumName
 from trunkline.console.visit import PREFIX, Visit
 from trunkline.domain.account import Media
-from trunkline.domain.media import SHOWN_TYPES
 from trunkline.flows import messages
-
-_POLICY = "default-src 'none'; sandbox"
 
 
 def medium_path(name: MediumName) -> str:
@@ -37,17 +35,4 @@ async def serve_medium(visit: Visit) -> Response:
     content = await messages.media_content(visit.platform, medium)
     if content is None:
         raise HTTPException(404, "There is no such medium.")
-    is_shown = medium.content_type in SHOWN_TYPES
-    media_type = medium.content_type if is_shown else "application/octet-stream"
-    disposition = "inline" if is_shown else "attachment"
-    headers = {"Content-Security-Policy": _POLICY}
-    if isinstance(content, bytes):
-        headers["Content-Disposition"] = f'{disposition}; filename="{medium.sid}"'
-        return Response(content, media_type=media_type, headers=headers)
-    return FileResponse(
-        content,
-        media_type=media_type,
-        filename=medium.sid,
-        content_disposition_type=disposition,
-        headers=headers,
-    )
+    return content_response(visit.request, medium, content=content)

@@ -1,25 +1,17 @@
 """Media of messages, and their bytes: https://www.twilio.com/docs/messaging/api/media-resource"""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from trunkline.api.answers import Download
+from trunkline.api.answers import Answer
 from trunkline.api.paging import page_of
 from trunkline.api.resource import JSON_SUFFIX, V2010, Call, Op, Resource
 from trunkline.api.wire import Period, Sid, Wire
 from trunkline.domain.account import Media
 from trunkline.flows import messages
+from trunkline.flows.links import signed_path
 from trunkline.store.paging import Found, Page
-
-# Bytes of strangers: no browser may take them for a page of ours, nor run what is in them.
-_SAFE_HEADERS = {
-    "content-security-policy": "default-src 'none'; sandbox",
-    "x-content-type-options": "nosniff",
-    "cache-control": "private",
-}
-_CONTENT_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +82,17 @@ async def delete(call: Call) -> bool:
     return media is not None
 
 
-async def download(call: Call) -> Download | None:
-    """Return the bytes of a medium; asked for by the same path without .json."""
+async def download(call: Call) -> Answer | None:
+    """Lead to the bytes of a medium; asked for by the same path without .json.
+
+    Where that leads asks for no credentials, and for four hours has the medium.
+    """
     media = await fetch(call)
     if media is None:
         return None
-    content = await messages.media_content(call.platform, media)
-    if content is None:
-        return None
-    is_clean = _CONTENT_TYPE.fullmatch(media.content_type)
-    return Download(
-        content=content,
-        content_type=media.content_type if is_clean else "application/octet-stream",
-        filename=media.sid,
-        headers=_SAFE_HEADERS,
-    )
+    # A path alone: whatever name the caller has for us is the right one.
+    location = signed_path(call.platform, media).encode()
+    return Answer(307, headers=((b"location", location), (b"cache-control", b"private, no-store")))
 
 
 MEDIA = Resource(
