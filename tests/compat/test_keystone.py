@@ -34,6 +34,7 @@ SDK = {
     "signing key": [f"{ACCOUNT}.signing_key", f"{ACCOUNT}.new_signing_key"],
     "secondary auth token": [f"{ACCOUNTS_V1}.secondary_auth_token"],
     "auth token promotion": [f"{ACCOUNTS_V1}.auth_token_promotion"],
+    "outgoing caller id": [f"{ACCOUNT}.outgoing_caller_id", f"{ACCOUNT}.validation_request"],
     "message": [f"{ACCOUNT}.message"],
     "media": [f"{ACCOUNT}.message.media"],
     "feedback": [f"{ACCOUNT}.message.feedback"],

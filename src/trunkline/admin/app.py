@@ -9,6 +9,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from trunkline.admin.accounts import (
+    add_account,
+    add_secondary_token,
+    change_account,
+    list_accounts,
+    promote_token,
+    remove_secondary_token,
+    show_account,
+)
 from trunkline.admin.ask import Ask, Handler, by_method, endpoint, render
 from trunkline.admin.carriers import (
     add_carrier,
@@ -70,13 +79,9 @@ SECONDS_MAX = 10 * 365 * 86_400  # Ten years at once; the calendar ends if nobod
 _NOT_FOUND, _NOT_ALLOWED = 404, 405
 
 
-def admin_app(platform: Platform, network: Network) -> ASGIApp:
-    """Return the admin API, to be served under /trunkline/v1.
-
-    It asks for the credentials of the main account, or one of its keys, on every interface; only
-    the callbacks of upstream accounts are known by their address and signature.
-    """
-    table: dict[str, dict[str, Handler]] = {
+def _table() -> dict[str, dict[str, Handler]]:
+    """Return what answers, by path and method."""
+    return {
         "/phones": {"GET": list_phones},
         "/phones/{number}": {"POST": change_phone},
         "/phones/{number}/inbox": {"GET": read_inbox},
@@ -102,6 +107,13 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
         "/routes/{sid}": {"GET": show_route, "POST": change_route, "DELETE": remove_route},
         "/strays": {"GET": list_strays},
         "/retention": {"GET": show_retention},
+        "/accounts": {"GET": list_accounts, "POST": add_account},
+        "/accounts/{account}": {"GET": show_account, "POST": change_account},
+        "/accounts/{account}/auth-token/secondary": {
+            "POST": add_secondary_token,
+            "DELETE": remove_secondary_token,
+        },
+        "/accounts/{account}/auth-token/promote": {"POST": promote_token},
         "/accounts/{account}/retention": {
             "GET": show_account_retention,
             "POST": change_account_retention,
@@ -122,6 +134,14 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
             "DELETE": remove_credential,
         },
     }
+
+
+def admin_app(platform: Platform, network: Network) -> ASGIApp:
+    """Return the admin API, to be served under /trunkline/v1.
+
+    It asks for the credentials of the main account, or one of its keys, on every interface; only
+    the callbacks of upstream accounts are known by their address and signature.
+    """
     return Starlette(
         routes=[
             Route(
@@ -129,7 +149,7 @@ def admin_app(platform: Platform, network: Network) -> ASGIApp:
                 endpoint(by_method(handlers), platform, network=network),
                 methods=list(handlers),
             )
-            for path, handlers in table.items()
+            for path, handlers in _table().items()
         ]
         + [Route(PREFIX + TOLD_PATH, told_endpoint(platform), methods=["POST"])],
         exception_handlers={HTTPException: _unrouted, 500: _unexpected},

@@ -18,6 +18,7 @@ COMMANDS = {
     "phone": ("phone", "Hold a simulated phone in your hand."),
     "carriers": ("carriers", "Set up the carriers that messages leave by."),
     "routes": ("routes", "Say which messages leave by which carrier."),
+    "accounts": ("accounts", "Look after subaccounts: trials, countries, auth tokens."),
     "numbers": ("numbers", "Bring your own numbers and short codes."),
     "smpp": ("smpp", "Let SMPP clients bind to the platform."),
     "trace": ("trace", "Tell everything that happened to a message."),

@@ -29,6 +29,8 @@ class Account:
     sealed_token: str
     sealed_secondary: str = ""
     secondary_at: datetime | None = None
+    is_trial: bool = False
+    countries: tuple[str, ...] | None = None  # Where it may send to; None: wherever anybody may.
     created_at: datetime
     updated_at: datetime
 
@@ -46,6 +48,36 @@ class Key:
     account_sid: str
     friendly_name: str
     secret_digest: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerId:
+    """A number whose holder said that an account may text it; it is not the account's own."""
+
+    sid: str
+    account_sid: str
+    phone_number: str
+    friendly_name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """A code that was texted to a number, from `sender`, and that its holder is to text back.
+
+    code_digest is its SHA-256 (hexadecimal); `tries` counts the wrong codes that came.
+    """
+
+    sid: str
+    account_sid: str
+    phone_number: str
+    friendly_name: str
+    sender: str
+    code_digest: str
+    tries: int = 0
     created_at: datetime
     updated_at: datetime
 

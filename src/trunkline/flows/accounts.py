@@ -42,7 +42,9 @@ class NewKey:
     secret: str
 
 
-async def create(platform: Platform, owner: Account, *, friendly_name: str | None) -> Account:
+async def create(
+    platform: Platform, owner: Account, *, friendly_name: str | None, is_trial: bool = False
+) -> Account:
     """Make a subaccount, or refuse: a subaccount may have none (20010), an owner 1,000 (21480)."""
     if not owner.is_main:
         raise Refusal(20010)
@@ -54,6 +56,7 @@ async def create(platform: Platform, owner: Account, *, friendly_name: str | Non
         owner_sid=owner.sid,
         friendly_name=checked_name(friendly_name or f"SubAccount Created at {now:%Y-%m-%d %H:%M}"),
         sealed_token=platform.vault.seal(platform.chance.token_hex(TOKEN_BYTES)),
+        is_trial=is_trial,
         created_at=now,
         updated_at=now,
     )
@@ -117,6 +120,28 @@ async def update(
             for number in child_records(db, NUMBERS, sid, limit=NUMBERS_MAX):
                 delete_record(db, NUMBERS, number.sid)
                 leave_pool(db, number.sid)
+        return after
+
+    account = await platform.store.write(work)
+    platform.directory.forget()
+    return account
+
+
+async def rewrite(platform: Platform, sid: str, changed: Callable[[Account], Account]) -> Account:
+    """Replace an account by what *changed* makes of it, or refuse (20404, 20005 for a closed one).
+
+    *changed* may refuse as well; then everything is as it was.
+    """
+
+    def work(db: Connection) -> Account:
+        alone(db)
+        before = find_record(db, ACCOUNTS, sid)
+        if before is None:
+            raise Refusal(20404)
+        if before.status is AccountStatus.CLOSED:
+            raise Refusal(20005)
+        after = replace(changed(before), updated_at=platform.clock.now())
+        update_record(db, ACCOUNTS, after)
         return after
 
     account = await platform.store.write(work)

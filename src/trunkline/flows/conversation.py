@@ -14,6 +14,7 @@ from trunkline.domain.sending import Draft, Parties
 from trunkline.flows.callbacks import Delivery, call
 from trunkline.flows.messages import find
 from trunkline.flows.outbound import check_ownership, check_queue, new_message
+from trunkline.flows.permissions import check_reply, said
 from trunkline.flows.platform import Platform
 from trunkline.store.callbacks import CallbackRow, find_cookies
 from trunkline.store.erasure import without_text
@@ -189,6 +190,7 @@ class _Talk:
         if recipient is None or recipient.text == sender.text:
             raise Refusal(BAD_TO, number=reply.to or "")
         await check_ownership(self.platform, self.account, Parties(sender, recipient))
+        await check_reply(self.platform, self.account, recipient=recipient, sender=sender)
         callback = reply.status_callback
         if callback is not None:
             callback = resolve(self.delivery.row.url, callback)
@@ -201,7 +203,7 @@ class _Talk:
             direction=Direction.OUTBOUND_REPLY,
             sender=sender.text,
             recipient=recipient.text,
-            body=reply.body,
+            body=said(self.account, reply.body, recipient=recipient.text),
             num_media=len(media),
             status_callback=callback,
             options={IN_REPLY_TO: self.message.sid},

@@ -14,6 +14,7 @@ from trunkline.domain.nanp import region_of
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import MessagingService
 from trunkline.flows import reports
+from trunkline.flows.caller_ids import take_answers
 from trunkline.flows.deliveries import guests_of, texts_owed
 from trunkline.flows.keywords import hear
 from trunkline.flows.money import cost, usage_of
@@ -213,6 +214,7 @@ def _receive(
         insert_events(db, trace)
         insert_fetches(db, fetches)
         insert_callbacks(db, calls)
+        take_answers(platform, db, messages)
         insert_deliveries(db, owed)
         add_usage(db, [usage_of(message) for message in messages])
     return messages, add_drafts(platform, db, answers)

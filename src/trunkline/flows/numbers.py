@@ -18,6 +18,7 @@ from trunkline.domain.inventory import (
     search,
 )
 from trunkline.domain.service import ServiceSender
+from trunkline.domain.trial import TRIAL_NUMBERS_MAX
 from trunkline.flows.accounts import NUMBERS_MAX, checked_name
 from trunkline.flows.platform import Platform
 from trunkline.flows.pools import forget_senders
@@ -99,7 +100,8 @@ async def buy(
     number = _new_number(platform, account, phone_number=_parsed(phone_number))
     if kind not in (None, number.kind):
         raise Refusal(21422, number=number.phone_number)
-    return await _keep(platform, [_changed(platform, number, changes=changes)])
+    wanted = [_changed(platform, number, changes=changes)]
+    return await _keep(platform, wanted, is_trial=account.is_trial)
 
 
 async def buy_in_area(
@@ -119,7 +121,8 @@ async def buy_in_area(
     if not found:
         raise Refusal(21452, number=area_code)
     numbers = [_new_number(platform, account, phone_number=n.phone_number) for n in found]
-    return await _keep(platform, [_changed(platform, n, changes=changes) for n in numbers])
+    wanted = [_changed(platform, number, changes=changes) for number in numbers]
+    return await _keep(platform, wanted, is_trial=account.is_trial)
 
 
 async def adopt(
@@ -247,12 +250,14 @@ async def _bought(platform: Platform, found: list[AvailableNumber]) -> set[str]:
     return await platform.store.read(query)
 
 
-async def _keep(platform: Platform, candidates: list[Number]) -> Number:
-    """Store the first of the numbers that nobody has, or refuse (21422)."""
+async def _keep(platform: Platform, candidates: list[Number], *, is_trial: bool = False) -> Number:
+    """Store the first of the numbers that nobody has, or refuse (21422; a trial's second 21404)."""
 
     def work(db: Connection) -> Number:
         alone(db)
         held = child_records(db, NUMBERS, candidates[0].account_sid, limit=NUMBERS_MAX)
+        if is_trial and len(held) >= TRIAL_NUMBERS_MAX:
+            raise Refusal(21404)
         if len(held) >= NUMBERS_MAX:
             raise Refusal(21422, number=candidates[0].phone_number)
         for number in candidates:

@@ -40,6 +40,7 @@ from trunkline.flows.choosing import choose_senders
 from trunkline.flows.consent import wanted, with_terms
 from trunkline.flows.idempotency import in_time
 from trunkline.flows.lanes import ask_of, flow_for, outbox_row, routed
+from trunkline.flows.permissions import check_permitted, with_banner
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import status_callback, tell
 from trunkline.runtime import request_id
@@ -98,11 +99,14 @@ async def prepare(
         raise Refusal(21655, name=request.content_sid)
     if request.application_sid and not request.status_callback:
         raise Refusal(21420, name=request.application_sid)
+    request = with_banner(account, request)
     if pool is not None:
+        await check_permitted(platform, account, recipient=check_recipient(request))
         return await _prepare_for_service(platform, request, pool)
     parties = check_parties(request)
     if not may_use_any_sender:
         await check_ownership(platform, account, parties)
+        await check_permitted(platform, account, recipient=parties.recipient, sender=parties.sender)
     message = _message(platform, account, request, parties=parties, via=via)
     await check_queue(platform, message)
     draft = Draft(message, request.media_url)

@@ -1,19 +1,15 @@
 """Rotation of auth tokens: a second one that works beside the first, and takes its place.
 
-Webhooks are signed with the primary token when they are made, so that an application that knows both
-never meets a signature it cannot check.
+Webhooks are signed with the primary token at the moment they are made: an application that knows
+both never meets a signature it cannot check.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-
-from sqlalchemy import Connection
 
 from trunkline.domain.account import Account
 from trunkline.domain.errors import Refusal
-from trunkline.flows.accounts import TOKEN_BYTES
+from trunkline.flows.accounts import TOKEN_BYTES, rewrite
 from trunkline.flows.platform import Platform
-from trunkline.store.records import ACCOUNTS, alone, find_record, update_record
 
 
 async def add_secondary(platform: Platform, account_sid: str) -> Account:
@@ -22,27 +18,19 @@ async def add_secondary(platform: Platform, account_sid: str) -> Account:
     def changed(before: Account) -> Account:
         if before.sealed_secondary:
             raise Refusal(20409, reason="there is a secondary auth token already")
-        token = platform.chance.token_hex(TOKEN_BYTES)
-        now = platform.clock.now()
-        return replace(
-            before, sealed_secondary=platform.vault.seal(token), secondary_at=now, updated_at=now
-        )
+        sealed = platform.vault.seal(platform.chance.token_hex(TOKEN_BYTES))
+        return replace(before, sealed_secondary=sealed, secondary_at=platform.clock.now())
 
-    return await _change(platform, account_sid, changed)
+    return await rewrite(platform, account_sid, changed)
 
 
 async def remove_secondary(platform: Platform, account_sid: str) -> Account:
     """Take an account's second token away, or refuse (20404) where there is none."""
 
     def changed(before: Account) -> Account:
-        return replace(
-            _rotating(before),
-            sealed_secondary="",
-            secondary_at=None,
-            updated_at=platform.clock.now(),
-        )
+        return replace(_rotating(before), sealed_secondary="", secondary_at=None)
 
-    return await _change(platform, account_sid, changed)
+    return await rewrite(platform, account_sid, changed)
 
 
 async def promote(platform: Platform, account_sid: str) -> Account:
@@ -54,30 +42,12 @@ async def promote(platform: Platform, account_sid: str) -> Account:
             sealed_token=before.sealed_secondary,
             sealed_secondary="",
             secondary_at=None,
-            updated_at=platform.clock.now(),
         )
 
-    return await _change(platform, account_sid, changed)
+    return await rewrite(platform, account_sid, changed)
 
 
 def _rotating(account: Account) -> Account:
     if not account.sealed_secondary:
         raise Refusal(20404)
-    return account
-
-
-async def _change(
-    platform: Platform, account_sid: str, changed: Callable[[Account], Account]
-) -> Account:
-    def work(db: Connection) -> Account:
-        alone(db)
-        before = find_record(db, ACCOUNTS, account_sid)
-        if before is None:
-            raise Refusal(20404)
-        after = changed(before)
-        update_record(db, ACCOUNTS, after)
-        return after
-
-    account = await platform.store.write(work)
-    platform.directory.forget()
     return account

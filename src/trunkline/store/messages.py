@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from trunkline.domain.ids import micros, position_of
+from trunkline.domain.ids import micros, position_at, position_of
 from trunkline.domain.message import Direction, Message, Status
 from trunkline.store.prepared import Prepared, as_json, as_millionths
 from trunkline.store.rows import by_account
@@ -204,6 +204,20 @@ def newest_sids(db: Connection) -> list[str]:
     )
     query = select(newest).where(accounts.c.sid.is_not(None))
     return [f"SM{position}" for position in db.execute(query).scalars()]
+
+
+def has_sent(db: Connection, account_sid: str, since: datetime, *, count: int) -> bool:
+    """Tell whether an account sent so many messages since a time, whatever became of them."""
+    sent = (
+        select(messages.c.position)
+        .where(
+            messages.c.account_sid == account_sid,
+            messages.c.position >= position_at(since),
+            messages.c.direction != Direction.INBOUND,
+        )
+        .limit(count)
+    )
+    return len(db.execute(sent).all()) == count
 
 
 def insert_events(db: Connection, batch: Sequence[Event]) -> None:

@@ -8,7 +8,15 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from trunkline.domain.account import Account, Feedback, Key, Media, Number
+from trunkline.domain.account import (
+    Account,
+    CallerId,
+    Feedback,
+    Key,
+    Media,
+    Number,
+    Validation,
+)
 from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
 from trunkline.domain.keywords import OptOutRules
 from trunkline.domain.service import MessagingService, ServiceSender
@@ -62,6 +70,11 @@ ROUTES = Kind("route", Route, lambda r: None, lambda r: r.account_sid)
 SMPP_CREDENTIALS = Kind(
     "smpp_credential", SmppCredential, lambda c: c.system_id, lambda c: c.account_sid
 )
+CALLER_IDS = Kind(
+    "caller_id", CallerId, lambda c: f"{c.account_sid}:{c.phone_number}", lambda c: c.account_sid
+)
+# By the number it is found what a text from there may be the answer to.
+VALIDATIONS = Kind("validation", Validation, lambda v: None, lambda v: v.phone_number)
 FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
 SERVICES = Kind("service", MessagingService, lambda s: None, lambda s: s.account_sid)
 # A number is in one service at most; an alphanumeric sender may be in any.

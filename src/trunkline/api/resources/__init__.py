@@ -10,6 +10,7 @@ from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_K
 from trunkline.api.resources.keys import KEYS, SIGNING_KEYS
 from trunkline.api.resources.media import MEDIA
 from trunkline.api.resources.messages import MESSAGES
+from trunkline.api.resources.outgoing_caller_ids import OUTGOING_CALLER_IDS
 from trunkline.api.resources.service_senders import (
     ALPHA_SENDERS,
     CHANNEL_SENDERS,
@@ -27,6 +28,7 @@ RESOURCES: tuple[Resource, ...] = (
     SIGNING_KEYS,
     SECONDARY_AUTH_TOKEN,
     AUTH_TOKEN_PROMOTION,
+    OUTGOING_CALLER_IDS,
     MESSAGES,
     MEDIA,
     FEEDBACK,

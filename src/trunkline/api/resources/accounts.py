@@ -18,12 +18,13 @@ _SUBRESOURCES = {
     "incoming_phone_numbers": "IncomingPhoneNumbers",
     "keys": "Keys",
     "messages": "Messages",
+    "outgoing_caller_ids": "OutgoingCallerIds",
     "signing_keys": "SigningKeys",
 }
 
 
 class AccountType(StrEnum):
-    """Whether an account is paid for; ours all are."""
+    """Whether an account may text everybody, or only numbers whose holders agreed."""
 
     TRIAL = "Trial"
     FULL = "Full"
@@ -81,7 +82,7 @@ def _view(call: Call, account: Account) -> AccountView:
         subresource_uris={
             name: f"{root}/{path}{JSON_SUFFIX}" for name, path in _SUBRESOURCES.items()
         },
-        type=AccountType.FULL,
+        type=AccountType.TRIAL if account.is_trial else AccountType.FULL,
         uri=f"{root}{JSON_SUFFIX}",
     )
 
