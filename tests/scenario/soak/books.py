@@ -34,13 +34,15 @@ SEGMENTS_MAX = 7  # Of one text here.
 # to be recorded. Texts of several segments go whole, and so beyond what there is room for.
 IN_HAND_MAX = 2 * WINDOW + 2 * SEGMENTS_MAX
 FINAL = {"delivered", "undelivered", "failed", "canceled", "received"}
-CALLED_BACK = {"sent", "delivered", "undelivered", "failed"}
+CALLED_BACK = {"sent", "delivered", "undelivered", "failed", "canceled"}
 # A receipt may overtake the carrier's answer, and then nobody is told `sent`.
 ORDERS = (
-    *(["sent"], ["failed"], ["delivered"], ["undelivered"]),
+    *(["sent"], ["failed"], ["delivered"], ["undelivered"], ["canceled"]),
     *(["sent", "delivered"], ["sent", "undelivered"]),
 )
-RANKS = {"queued": 0, "sending": 1, "sent": 2, **dict.fromkeys(FINAL, 3)}
+RANKS = {"scheduled": 0, "queued": 1, "sending": 2, "sent": 3, **dict.fromkeys(FINAL, 4)}
+# Why media could not be had.
+NO_MEDIA = range(11200, 11300)
 IN_DOUBT = 30008
 
 Check = Callable[[Ledger, Stored], Iterator[str]]
@@ -124,7 +126,10 @@ def receipts_count(ledger: Ledger, stored: Stored) -> Iterator[str]:
 def statuses_go_forward(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """Neither what the API shows nor what is called back ever goes back; the end stays."""
     for sid, told in _first_told(ledger).items():
-        if told not in ORDERS:
+        known = stored.messages.get(sid) or ledger.accepted.get(sid)
+        # Whose sender was chosen is told to be queued first of all.
+        rest = told[1:] if known and known.is_chosen and told[0] == "queued" else told
+        if rest and rest not in ORDERS:
             yield f"{sid} was told {told}"
     for sid, seen in ledger.polled.items():
         row = stored.messages.get(sid)
@@ -141,7 +146,9 @@ def every_status_is_told(ledger: Ledger, stored: Stored) -> Iterator[str]:
         row = stored.messages.get(sid)
         due = {row.status} if row else set()
         due |= set(ledger.polled.get(sid, ()))
-        missing = (due & CALLED_BACK) - set(told.get(sid, ()))
+        is_chosen = sent.is_chosen and due - {"scheduled", "canceled"}
+        due = (due & CALLED_BACK) | ({"queued"} if is_chosen else set())
+        missing = due - set(told.get(sid, ()))
         if sent.is_called_back and missing:
             yield f"{sid}: nobody was told {sorted(missing)}, only {told.get(sid)}"
     for sid, count in ledger.badly_signed.items():
@@ -167,7 +174,7 @@ def use_is_counted_once(ledger: Ledger, stored: Stored) -> Iterator[str]:
     sent = sum(row.was_sent and row.direction != "inbound" for row in stored.messages.values())
     sure = sum(sid not in stored.messages for sid, is_sure in ledger.removed.items() if is_sure)
     maybe = sum(sid not in stored.messages for sid in ledger.removed) - sure
-    count = stored.used["sms-outbound"]
+    count = stored.used["sms-outbound"] + stored.used["mms-outbound"]
     if not sent + sure <= count <= sent + sure + maybe:
         yield f"{count} messages were counted, {sent} were sent and {sure} more deleted since"
     inbound = sum(row.direction == "inbound" for row in stored.messages.values())
@@ -267,7 +274,10 @@ def messages_fail_for_a_reason(ledger: Ledger, stored: Stored) -> Iterator[str]:
         token = ledger.accepted[sid].token if sid in ledger.accepted else token_of(row.body)
         if row.status != "failed" or token in refused:
             continue
-        if row.carrier == ONCE and row.error_code == IN_DOUBT:
+        if sid in ledger.accepted and ledger.accepted[sid].has_media:
+            if row.error_code not in NO_MEDIA:
+                yield f"{sid} with media failed with {row.error_code}"
+        elif row.carrier == ONCE and row.error_code == IN_DOUBT:
             doubtful.append(sid)
         else:
             yield f"{sid} by {row.carrier} failed with {row.error_code}, and nobody refused it"
@@ -285,6 +295,20 @@ def accepted_messages_leave(ledger: Ledger, stored: Stored) -> Iterator[str]:
         row = stored.messages.get(sid)
         if row and row.carrier in (AGAIN, ONCE) and row.was_sent and sent.token not in came:
             yield f"{sid} is {row.status}, and its text never came to the SMSC"
+
+
+def canceled_messages_stay(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """What was canceled in time never comes to the SMSC; nothing else is canceled."""
+    came = {each.token for each in ledger.arrivals}
+    for sid, is_certain in ledger.canceled.items():
+        row = stored.messages.get(sid)
+        if is_certain and row and row.status != "canceled":
+            yield f"{sid} was canceled and is {row.status}"
+    for sid, row in stored.messages.items():
+        if row.status == "canceled" and sid not in ledger.canceled:
+            yield f"{sid} is canceled, and nobody asked for that"
+        if row.status == "canceled" and ledger.accepted[sid].token in came:
+            yield f"{sid} is canceled, and its text came to the SMSC"
 
 
 def inbound_texts_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
@@ -334,7 +358,7 @@ def customers_get_their_receipts(ledger: Ledger, stored: Stored) -> Iterator[str
 def the_database_is_sound(ledger: Ledger, stored: Stored) -> Iterator[str]:
     """`trunkline db check` finds nothing, and nothing waits."""
     yield from (f"db check: {fault}" for fault in stored.faults)
-    for name in ("outbox", "media_fetches", "deliveries", "receipts", "on the air"):
+    for name in ("outbox", "media_fetches", "schedule", "deliveries", "receipts", "on the air"):
         if stored.waiting[name]:
             yield f"{stored.waiting[name]} rows are left: {name}"
 
@@ -353,6 +377,7 @@ CHECKS: tuple[Check, ...] = (
     segments_are_repeated_only_in_doubt,
     messages_fail_for_a_reason,
     accepted_messages_leave,
+    canceled_messages_stay,
     inbound_texts_are_kept,
     inbound_texts_are_told,
     customers_get_their_receipts,

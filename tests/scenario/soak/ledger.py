@@ -18,6 +18,8 @@ class Sent:
     account_sid: str
     is_called_back: bool
     carrier: str
+    is_chosen: bool = False  # By a Messaging Service, which says so by `queued`.
+    has_media: bool = False
 
 
 @dataclass
@@ -104,6 +106,7 @@ class Ledger:
     # What was deleted or redacted, and whether the answer said so.
     removed: dict[str, bool] = field(default_factory=dict)
     redacted: dict[str, bool] = field(default_factory=dict)
+    canceled: dict[str, bool] = field(default_factory=dict)
     made: dict[str, Made] = field(default_factory=dict)
     # When nodes were killed, stopped, cut off or could not write.
     disturbed: list[float] = field(default_factory=list)
@@ -126,6 +129,7 @@ class Row:
     body: str
     carrier: str
     was_sent: bool
+    is_chosen: bool
 
 
 @dataclass

@@ -5,15 +5,18 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from random import random  # Each node that is forked has another seed here, and nowhere else.
 from typing import Any
 from unittest import mock
 
+from msgspec import structs
+
 from trunkline.carriers.smpp.desk import Desk
 from trunkline.carriers.smpp.texts import LongTexts
 from trunkline.dispatch.rate import Buckets
-from trunkline.domain.message import TRANSITIONS, Fact, Status
-from trunkline.flows import callbacks, handover, inbound, outbound, receipts, statuses
+from trunkline.domain.message import TRANSITIONS, Fact, Message, Status
+from trunkline.flows import callbacks, handover, inbound, messages, outbound, receipts, statuses
 from trunkline.flows.callbacks import Delivery
 from trunkline.smpp.window import Window
 from trunkline.smsc import courier, desk
@@ -212,7 +215,30 @@ def run_again_what_was_committed() -> None:
 
 def lose_replies() -> None:
     """Let what an application answers be lost, now and then."""
-    change(callbacks, "add_drafts", forgetful)
+
+    def careless(right: Change) -> Change:
+        return lambda platform, db, drafts: right(platform, db, forgetful(list)(drafts))
+
+    change(callbacks, "add_drafts", careless)
+
+
+def forget_the_schedule() -> None:
+    """Accept a message for later and lose its time, now and then."""
+    change(outbound, "insert_scheduled", forgetful)
+
+
+def cancel_what_is_under_way() -> None:
+    """Take a cancellation for good whatever the message is."""
+
+    def wrong(message: Message, *, at: datetime) -> Message:
+        return structs.replace(message, status=Status.CANCELED, updated_at=at)
+
+    put(messages, "cancel", wrong)
+
+
+def lose_the_sender() -> None:
+    """Let a message that got its sender wait for nothing, now and then."""
+    change(outbound, "insert_outbox", forgetful)
 
 
 MISTAKES: dict[str, Callable[[], None]] = {
@@ -239,5 +265,8 @@ MISTAKES: dict[str, Callable[[], None]] = {
         think_customers_took_it,
         run_again_what_was_committed,
         lose_replies,
+        forget_the_schedule,
+        cancel_what_is_under_way,
+        lose_the_sender,
     )
 }

@@ -18,6 +18,7 @@ from tests.scenario.soak.texts import REPLY, token_of, written
 
 STEADY, FLAKY, SLOW = PATHS = "/steady", "/flaky", "/slow"
 INBOUND = "/sms"
+PICTURE = "/picture"
 SLOW_SECONDS = 0.3
 DEAF_SECONDS = 20.0  # Whoever asks waits for 15 s.
 
@@ -68,6 +69,8 @@ class Application:
             await pause(SLOW_SECONDS * self._chance.random())
         if self.is_deaf and self._chance.random() < 0.5:
             await self._hear_again()
+        if path.startswith(PICTURE):
+            return self._picture()
         is_bad = self.is_broken or (path.startswith(FLAKY) and self._chance.random() < 0.3)
         status, content = (503, "") if is_bad else (200, "")
         is_signed = hmac.compare_digest(self._signature(path, form), signature)
@@ -84,6 +87,12 @@ class Application:
             f"Content-Length: {len(content)}",
         )
         return ("\r\n".join(lines) + f"\r\n\r\n{content}").encode()
+
+    def _picture(self) -> bytes:
+        content = "a picture"
+        status = 503 if self.is_broken else 200
+        head = f"HTTP/1.1 {status} Word\r\nContent-Type: image/png\r\n"
+        return f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode()
 
     async def _hear_again(self) -> None:
         """Say nothing until somebody has waited for too long, and then no more."""

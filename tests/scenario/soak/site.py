@@ -199,9 +199,18 @@ class Site:
 
     def post(self, path: str, **form: object) -> Any:
         """Ask the first node for something that is to be made."""
-        url = self.nodes[0].base_url + path
-        answer = ask("POST", url, form, auth=self.auth)
+        return self.post_as(self.auth, path, form)
+
+    def post_as(self, auth: tuple[str, str], path: str, form: Mapping[str, object]) -> Any:
+        """Ask the first node for something that is to be made for an account."""
+        answer = ask("POST", self.nodes[0].base_url + path, form, auth=auth)
         assert answer.status in (200, 201), answer.body
+        return answer.json
+
+    def get(self, path: str, auth: tuple[str, str]) -> Any:
+        """Ask the first node for something that is there."""
+        answer = ask("GET", self.nodes[0].base_url + path, auth=auth)
+        assert answer.status == 200, answer.body
         return answer.json
 
     def disturb(self) -> None:

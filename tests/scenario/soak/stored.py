@@ -14,6 +14,7 @@ from tests.scenario.soak.ledger import Row, Stored
 WAITING = {
     "outbox": "SELECT count(*) FROM outbox",
     "media_fetches": "SELECT count(*) FROM media_fetches",
+    "schedule": "SELECT count(*) FROM schedule",
     "callbacks": "SELECT count(*) FROM callbacks WHERE due_at IS NOT NULL",
     "parked": "SELECT count(*) FROM callbacks WHERE due_at IS NULL",
     "deliveries": "SELECT count(*) FROM deliveries",
@@ -47,10 +48,10 @@ class Reading:
         found = Stored()
         query = (
             "SELECT sid, account_sid, direction, status, error_code, body, carrier,"
-            " sent_at IS NOT NULL FROM messages"
+            " sent_at IS NOT NULL, messaging_service_sid IS NOT NULL FROM messages"
         )
         found.messages = {row[0]: Row(*row) for row in self.rows(query)}
-        for table in ("outbox", "media_fetches"):
+        for table in ("outbox", "media_fetches", "schedule"):
             found.moving |= {sid for (sid,) in self.rows(f"SELECT message_sid FROM {table}")}
         found.records = dict(map(tuple, self.rows("SELECT sid, doc FROM records")))
         found.waiting.update(self.waiting())

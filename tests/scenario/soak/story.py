@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -262,7 +262,23 @@ class Story:
             form = {"PhoneNumber": number, "Account": account_sid, "SmsUrl": url}
             self.site.post("/trunkline/v1/numbers", **form)
         self.application.secrets[account_sid] = auth_token
-        return User(account_sid, auth_token, tuple(numbers))
+        service_sid = self._service(numbers, auth=(account_sid, auth_token))
+        return User(account_sid, auth_token, tuple(numbers), service_sid)
+
+    def _service(self, numbers: Sequence[str], *, auth: tuple[str, str]) -> str:
+        """Return the Messaging Service of an account, with all its numbers."""
+        form = {
+            "FriendlyName": "Soak",
+            "SmartEncoding": "false",
+            "UseInboundWebhookOnNumber": "true",
+        }
+        made = self.site.post_as(auth, "/messaging/v1/Services", form)
+        listed = self.site.get(f"/2010-04-01/Accounts/{auth[0]}/IncomingPhoneNumbers.json", auth)
+        for each in listed["incoming_phone_numbers"]:
+            if each["phone_number"] in numbers:
+                path = f"/messaging/v1/Services/{made['sid']}/PhoneNumbers"
+                self.site.post_as(auth, path, {"PhoneNumberSid": each["sid"]})
+        return str(made["sid"])
 
     def _let_bind(self, number: str) -> None:
         form = {"SystemId": SYSTEM_ID, "Password": PASSWORD, "Address": [number]}

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from itertools import count
 from random import Random
@@ -11,7 +12,7 @@ from tests.esme import Esme, text
 from tests.processes import Answer, ask
 from tests.scenario.soak.carrier import Smsc
 from tests.scenario.soak.ledger import AGAIN, API, ONCE, SIMULATED, SMPP, Ledger, Sent
-from tests.scenario.soak.receiver import PATHS
+from tests.scenario.soak.receiver import PATHS, PICTURE
 from tests.scenario.soak.site import Node, Site
 from tests.scenario.soak.surroundings import pause
 from tests.scenario.soak.texts import read, token_of, written
@@ -30,6 +31,11 @@ CAMPAIGN, CAMPAIGN_WORDS = 25, 40
 SYSTEM_ID, PASSWORD = "customer", "soaksoak"
 UNTAKEN = 0.06  # What a customer refuses, or does not answer.
 OVERLOADED = 429
+# How many texts a Messaging Service sends, how many of those later, and how many have a picture.
+CHOSEN, LATER, PICTURES = 0.3, 0.4, 0.3
+# Clocks are ahead by 90 s or behind at times, and a time that is past is refused.
+LATER_SECONDS = (95, 140)
+CANCELS = 0.03
 SENT = {"sent", "delivered", "undelivered"}
 
 
@@ -40,6 +46,7 @@ class User:
     account_sid: str
     auth_token: str
     numbers: tuple[str, ...]
+    service_sid: str
 
 
 @dataclass
@@ -95,6 +102,7 @@ class Program(threading.Thread):
         self._traffic, self._chance = traffic, chance
         self._ledger = traffic.ledger
         self._mine: list[tuple[str, User]] = []
+        self._later: list[tuple[str, User]] = []
 
     def run(self) -> None:
         """Go on until the traffic is over."""
@@ -114,8 +122,10 @@ class Program(threading.Thread):
             self._send_many()
         elif drawn < 0.6:
             self._campaign()
-        elif drawn < 0.94:
+        elif drawn < 0.94 - CANCELS:
             self._look(*self._chance.choice(self._mine[-200:]))
+        elif drawn < 0.94:
+            self._cancel(*self._chance.choice(self._later or self._mine))
         else:
             self._erase(*self._chance.choice(self._mine))
 
@@ -144,6 +154,16 @@ class Program(threading.Thread):
             "From": number or chance.choice(user.numbers),
             "Body": written(token, words=words, is_wide=chance.random() < 0.1),
         }
+        is_chosen = not number and chance.random() < CHOSEN
+        if is_chosen:
+            form |= {"From": "", "MessagingServiceSid": user.service_sid}
+        is_later = is_chosen and chance.random() < LATER
+        if is_later:
+            at = datetime.now(UTC) + timedelta(seconds=chance.randrange(*LATER_SECONDS))
+            form |= {"ScheduleType": "fixed", "SendAt": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        has_media = carrier == SIMULATED and chance.random() < PICTURES
+        if has_media:
+            form["MediaUrl"] = self._traffic.origin + PICTURE
         is_called_back = chance.random() < 0.8
         if is_called_back:
             form["StatusCallback"] = self._traffic.origin + chance.choice(PATHS)
@@ -154,15 +174,27 @@ class Program(threading.Thread):
             self._ledger.refused["API"] += 1
         else:
             assert answer.status == 201, answer.body
-            sent = Sent(token, API, user.account_sid, is_called_back, carrier)
-            self._ledger.accepted[answer.json["sid"]] = sent
-            self._mine.append((answer.json["sid"], user))
+            sid = answer.json["sid"]
+            self._ledger.accepted[sid] = Sent(
+                token, API, user.account_sid, is_called_back, carrier, is_chosen, has_media
+            )
+            self._mine.append((sid, user))
+            if is_later:
+                self._later = [*self._later[-20:], (sid, user)]
 
     def _look(self, sid: str, user: User) -> None:
         """Note the status of a message as the API shows it."""
         answer = self._ask("GET", user, f"/Messages/{sid}.json")
         if answer is not None and answer.status == 200:
             self._ledger.polled[sid].append(answer.json["status"])
+
+    def _cancel(self, sid: str, user: User) -> None:
+        """Cancel a message; that is refused once it is on its way."""
+        answer = self._ask("POST", user, f"/Messages/{sid}.json", form={"Status": "canceled"})
+        if answer is None or answer.status >= 500:
+            self._ledger.canceled.setdefault(sid, False)
+        elif answer.status == 200:
+            self._ledger.canceled[sid] = True
 
     def _erase(self, sid: str, user: User) -> None:
         """Delete or redact a message; that is refused while it is on its way."""

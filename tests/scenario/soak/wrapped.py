@@ -32,6 +32,7 @@ from sqlalchemy.exc import OperationalError
 from tests.scenario.soak.mistakes import MISTAKES
 from trunkline.cli import main
 from trunkline.cli import up as _up  # noqa: F401 - so that nodes need not import it, nor all it needs.
+from trunkline.domain import sending
 from trunkline.runtime import SystemClock
 from trunkline.store.groups import Work
 from trunkline.store.postgres import PostgresStore
@@ -234,6 +235,11 @@ def wrap_clock(orders: Orders) -> None:
     mock.patch.object(SystemClock, "now", now).start()
 
 
+def shorten_schedules() -> None:
+    """Let messages be scheduled for a moment ahead, so that they leave before a soak is over."""
+    mock.patch.object(sending, "SCHEDULED_AHEAD_MIN", timedelta(seconds=1)).start()
+
+
 def listen(orders: Orders, door: socket.socket) -> None:
     """Follow orders for ever."""
     door.settimeout(TICK_SECONDS)
@@ -251,6 +257,7 @@ def run(notes_path: str) -> None:
     wrap_sqlite(orders)
     wrap_postgres(orders)
     wrap_clock(orders)
+    shorten_schedules()
     if mistake := os.environ.get("SOAK_MISTAKE"):
         MISTAKES[mistake]()
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
