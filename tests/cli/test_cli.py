@@ -149,6 +149,20 @@ def test_credentials_are_shown_while_the_platform_is_down(
         assert value in call("credentials", "--data-dir", down).stdout
 
 
+def test_credentials_can_be_put_into_the_environment_of_a_shell(
+    call: Callable[..., Result], tmp_path: Path
+) -> None:
+    """What is printed is what a shell exports, and where a server on all addresses is reached."""
+    down = str(leave(tmp_path / "down", base_url="http://0.0.0.0:8800"))
+    lines = call("credentials", "--env", "--data-dir", down).stdout
+    names = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "TRUNKLINE_URL")
+    said = " ".join(f'"${name}"' for name in names)
+    ran = subprocess.run(
+        ["sh", "-c", f"{lines}\nprintf '%s\n' {said}"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == [ACCOUNT, TOKEN, NUMBER, "http://127.0.0.1:8800"]
+
+
 def test_missing_credentials_say_what_to_do(tmp_path: Path, call: Callable[..., Result]) -> None:
     """Somebody who never started the platform is told to."""
     result = call("credentials", "--data-dir", str(tmp_path / "nowhere"))

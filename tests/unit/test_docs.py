@@ -16,7 +16,8 @@ from trunkline.webhooks.overrides import DEFAULT_OVERRIDES
 
 TOP = DOCS.parent
 FRONT = tuple(TOP / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
-PAGES_OF_OURS = (*FRONT, TOP / "bench" / "README.md", *sorted(DOCS.rglob("*.md")))
+PAGES_BESIDE = (TOP / "bench" / "README.md", TOP / "examples" / "README.md")
+PAGES_OF_OURS = (*FRONT, *PAGES_BESIDE, *sorted(DOCS.rglob("*.md")))
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
