@@ -328,7 +328,7 @@ async def test_pages_fit_a_narrow_screen(site: Site, open_page: Open, scheme: st
     """No page scrolls sideways at 390 pixels."""
     sid = await site.send("https://example.com/" + "a" * 120)
     await expect_delivered(site, sid)
-    places = ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}", "/connect")
+    places = ("/", f"/phones/{ADA}", "/messages", f"/messages/{sid}", "/services", "/connect")
     page = await open_page(viewport=NARROW, color_scheme=scheme)
     for path in (*places, *OF_CARRIERS):
         await page.goto(site.url + path)

@@ -45,6 +45,7 @@ from trunkline.console.phones import (
 )
 from trunkline.console.routes import add_route, remove_route, show_routes
 from trunkline.console.scheduled import cancel_scheduled, show_scheduled
+from trunkline.console.services import change_consent, show_services
 from trunkline.console.strays import show_strays
 from trunkline.console.trace import show_message
 from trunkline.console.visit import Handler, Visit, endpoint
@@ -121,6 +122,8 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("GET", "/scheduled", show_scheduled),
         ("POST", "/scheduled/{sid}/cancel", cancel_scheduled),
         ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
+        ("GET", "/services", show_services),
+        ("POST", "/services/{sid}/consent", change_consent),
         ("GET", "/carriers", show_carriers),
         ("POST", "/carriers", add_carrier),
         # A carrier may be called `new`.
