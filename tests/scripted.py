@@ -88,6 +88,7 @@ class ScriptedConnector:
 
     sharing = Sharing.LANES
     is_called = False
+    takes_media = True
     settings: Sequence[Setting] = (
         Setting(
             name="host",

@@ -114,6 +114,7 @@ class ScriptedConnector:
     settings: Sequence[Setting] = ()
     sharing = Sharing.LANES
     is_called = False
+    takes_media = True
 
     def __init__(self) -> None:
         self.made: dict[str, ScriptedCarrier] = {}

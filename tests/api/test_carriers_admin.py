@@ -42,6 +42,7 @@ class Scripted:
     lanes: Sequence[int] = (0,)
     sharing = Sharing.LANES
     is_called = False
+    takes_media = True
     settings = (
         Setting(
             name="host", meaning="Where.", must="a name", default="", is_good=lambda t: " " not in t

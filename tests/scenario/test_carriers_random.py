@@ -151,6 +151,7 @@ class Program(Trunkline):
     settings: Sequence[Setting] = ()
     sharing = Sharing.LANES
     is_called = False
+    takes_media = True
 
     def __init__(self, directory: Path, network: Network, *, age: float) -> None:
         super().__init__(directory)

@@ -306,6 +306,10 @@ class Connector(Protocol):
         """
 
     @property
+    def takes_media(self) -> bool:
+        """Whether such carriers take MMS; others get a text with a link."""
+
+    @property
     def settings(self) -> Sequence[Setting]:
         """Every setting of this kind, beside those that all kinds have."""
 

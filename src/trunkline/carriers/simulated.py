@@ -36,6 +36,7 @@ class SimulatedConnector:
 
     sharing = Sharing.NOTHING
     is_called = False
+    takes_media = True
 
     def __init__(self, network: Network, *, clock: Clock, bell: Bell) -> None:
         self._network = network

@@ -12,6 +12,7 @@ from trunkline.console.timeline import draw_timeline
 from trunkline.console.visit import Visit
 from trunkline.domain.account import Media
 from trunkline.domain.ids import instant, sid_micros
+from trunkline.domain.media import carries_media
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message
 from trunkline.domain.text import split
 from trunkline.flows import messages
@@ -33,7 +34,7 @@ async def show_message(visit: Visit) -> Response:
         visit,
         "message.html",
         message=message,
-        parts=split(message.body) if not message.num_media else None,
+        parts=split(message.body) if not carries_media(message) else None,
         attachments=[_attachment(medium) for medium in trace.media],
         moments=draw_timeline(trace),
         related=await _related(visit, message),

@@ -73,9 +73,14 @@ def object_to(message: Message, content_type: str, *, size: int) -> Objection | 
     return None
 
 
+def carries_media(message: Message) -> bool:
+    """Tell whether media travel with a message themselves."""
+    return bool(message.num_media) and not is_linked(message)
+
+
 def goes_as_mms(message: Message) -> bool:
     """Tell whether media travel with a message themselves, and not in a channel."""
-    return bool(message.num_media) and not is_linked(message) and ":" not in message.recipient
+    return carries_media(message) and ":" not in message.recipient
 
 
 def is_linked(message: Message) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from trunkline.domain.choice import Choice, Wanted, choose_sender
 from trunkline.domain.consent import refusal_of
+from trunkline.domain.media import carries_media, goes_as_mms, ways
 from trunkline.domain.message import Fact, Message, observe
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import Pool
@@ -86,19 +87,21 @@ def _choose(
 ) -> tuple[Message, dict[str, object]]:
     """Return the message as it is queued, or failed, and what the trace says of the choice."""
     message = draft.message
-    wanted = Wanted(recipient=message.recipient, with_media=bool(message.num_media), sticky=sticky)
     without: set[str] = set()
-    while choice := _next_choice(platform, message, pool, wanted=wanted, without=without):
-        queued = _queued(platform, message, choice.sender, now=now)
-        if queued is None:  # No route takes it from there.
-            without.add(choice.sender)
-            continue
-        if not _has_room(platform, queued):
-            return _failed(message, QUEUE_OVERFLOW, at=now), {
-                "error_code": QUEUE_OVERFLOW,
-                "why": "every sender has more waiting than leaves within ten hours",
-            }
-        return queued, {"sender": choice.sender, "why": choice.why}
+    for way in ways(message, may_convert=pool.service.mms_converter):
+        wanted = Wanted(recipient=way.recipient, with_media=goes_as_mms(way), sticky=sticky)
+        without = set()
+        while choice := _next_choice(platform, way, pool, wanted=wanted, without=without):
+            queued = _queued(platform, way, choice.sender, now=now)
+            if queued is None:  # No route takes it from there.
+                without.add(choice.sender)
+                continue
+            if not _has_room(platform, queued):
+                return _failed(message, QUEUE_OVERFLOW, at=now), {
+                    "error_code": QUEUE_OVERFLOW,
+                    "why": "every sender has more waiting than leaves within ten hours",
+                }
+            return queued, {"sender": choice.sender, "why": choice.why}
     code = NO_SENDER_FITS if pool.senders else NO_SENDERS
     detail: dict[str, object] = {
         "error_code": code,
@@ -118,14 +121,15 @@ def _next_choice(
 ) -> Choice | None:
     if message.sender is not None:  # The request names it, and it is in the pool.
         named = Choice(message.sender, "the request names it")
-        return None if message.sender in without else named
+        able = {s.sender for s in pool.senders if s.capabilities.mms or not wanted.with_media}
+        return named if message.sender in able - without else None
     busy = platform.loads.seconds(s.sender for s in pool.senders)
     return choose_sender(pool, wanted, busy=busy, without=without)
 
 
 def _queued(platform: Platform, message: Message, sender: str, *, now: datetime) -> Message | None:
     """Return the message queued from a sender; None where no route is for that."""
-    parts = None if message.num_media or ":" in message.recipient else split(message.body)
+    parts = None if carries_media(message) or ":" in message.recipient else split(message.body)
     with_sender = changed(
         observe(message, Fact.SENDER_CHOSEN, at=now),
         sender=sender,

@@ -32,8 +32,10 @@ from trunkline.store.erasure import (
     postpone_erasures,
     unfinished,
 )
+from trunkline.store.links import delete_links
 from trunkline.store.media import IDLE_SECONDS
-from trunkline.store.retention import delete_media, used_digests
+from trunkline.store.retention import delete_media, media_of, used_digests
+from trunkline.store.rows import by_account
 
 # A webhook takes 15 s at most, and what came of it is committed in the next second.
 AGAIN_SECONDS = 60.0
@@ -87,6 +89,7 @@ def forget_parts(
 def forget_media(platform: Platform, db: Connection, media: Sequence[Media]) -> None:
     """Remove media; their bytes go a little later, unless another medium needs them."""
     delete_media(db, media)
+    _forget_links(db, media)
     due_at = platform.clock.now() + timedelta(seconds=BYTES_SECONDS)
     note_erasures(
         db,
@@ -95,6 +98,14 @@ def forget_media(platform: Platform, db: Connection, media: Sequence[Media]) -> 
             for digest, account_sid in {m.digest: m.account_sid for m in media}.items()
         ],
     )
+
+
+def _forget_links(db: Connection, media: Sequence[Media]) -> None:
+    """Remove the short addresses of messages whose media are all gone."""
+    keys = {(medium.account_sid, medium.message_sid) for medium in media}
+    left = {medium.message_sid for medium in media_of(db, [sid for _, sid in sorted(keys)])}
+    for account_sid, sids in by_account(sorted(keys)).items():
+        delete_links(db, account_sid, [sid for sid in sids if sid not in left])
 
 
 async def erase_again(platform: Platform) -> int:

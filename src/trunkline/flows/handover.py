@@ -24,11 +24,13 @@ from trunkline.carriers.port import (
 )
 from trunkline.domain.account import Account, AccountStatus, Media
 from trunkline.domain.carrier import PRIORITY_MAX, InDoubtRule, Route
+from trunkline.domain.media import carries_media
 from trunkline.domain.message import TLV_OPTION, VIA, Fact, Message, Status
 from trunkline.domain.text import Encoding, split
 from trunkline.flows import reports
 from trunkline.flows.consent import services_of, unwanted
 from trunkline.flows.lanes import ask_of, outbox_row, routed
+from trunkline.flows.links import public_url
 from trunkline.flows.platform import Platform
 from trunkline.flows.receipts import match_strays, meet_refs
 from trunkline.flows.rerouting import EXPIRED, UNKNOWN, moved_event
@@ -229,7 +231,7 @@ def _submissions(
 ) -> list[Submission]:
     media: Sequence[Media] = ()
     texts: tuple[str, ...] = (message.body,)
-    if message.num_media:
+    if carries_media(message):
         media = child_records(db, MEDIA, message.sid)
     elif message.num_segments > 1:
         texts = split(message.body).segments
@@ -244,7 +246,7 @@ def _submissions(
             text=text,
             encoding=Encoding(message.encoding).value,
             media=tuple(platform.media_url(m) for m in media),
-            media_sources=tuple(m.source_url for m in media),
+            media_sources=tuple(public_url(platform, m) for m in media),
             priority=PRIORITY_MAX - int(row.flow[0]),
             tlvs=_tlvs(message),
             is_repeat=bool(row.in_doubt),

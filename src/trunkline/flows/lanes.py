@@ -4,10 +4,11 @@ from msgspec.structs import replace
 
 from trunkline.domain.carrier import Route
 from trunkline.domain.ids import AT_ONCE
+from trunkline.domain.media import goes_as_mms
 from trunkline.domain.message import ROUTE_PRICE, ROUTE_PRIORITY, Message
 from trunkline.domain.routing import Ask
 from trunkline.flows.platform import Platform
-from trunkline.flows.switchboard import flow_of
+from trunkline.flows.switchboard import MMS, flow_of
 from trunkline.store.outbox import OutboxRow
 
 
@@ -38,7 +39,7 @@ def ask_of(message: Message) -> Ask:
         account_sid=message.account_sid,
         sender=message.sender or "",
         recipient=message.recipient,
-        channel="mms" if message.num_media and ":" not in message.recipient else "",
+        channel=MMS if goes_as_mms(message) else "",
     )
 
 

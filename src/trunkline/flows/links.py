@@ -35,6 +35,17 @@ def signed_path(platform: Platform, media: Media, *, seconds: int = SIGNED_SECON
     )
 
 
+def public_url(platform: Platform, media: Media) -> str:
+    """Return where a carrier may fetch a medium without credentials of ours: where it came from.
+
+    What came from ourselves is open there for hours.
+    """
+    base = platform.rules.base_url
+    if not media.source_url.startswith(f"{base}/"):
+        return media.source_url
+    return base + signed_path(platform, media)
+
+
 def is_signed(platform: Platform, sid: str, *, until: str, signature: str) -> bool:
     """Tell whether a path is one of ours, as it was made, and its time is not up."""
     if not compare_digest(_sign(platform, sid, until).encode(), signature.encode()):

@@ -11,17 +11,18 @@ from sqlalchemy import Connection
 from trunkline.carriers.port import MediaKeeper
 from trunkline.domain.account import Media
 from trunkline.domain.ids import is_sid
-from trunkline.domain.media import MEDIA_BYTES_MAX, TOO_LARGE, object_to
+from trunkline.domain.media import MEDIA_BYTES_MAX, TOO_LARGE, is_linked, object_to
 from trunkline.domain.message import Fact, Message
 from trunkline.flows.callbacks import OUR_FAULT, RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
 from trunkline.flows.lanes import outbox_row
+from trunkline.flows.mms import convert
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import Observation, advance, announce, event
 from trunkline.runtime import next_attempt
 from trunkline.store.callbacks import insert_callbacks
 from trunkline.store.media import MediaFetch, delete_fetch, postpone_fetch
-from trunkline.store.messages import find_message, insert_events
+from trunkline.store.messages import find_message, insert_events, messages_by_sid
 from trunkline.store.outbox import insert_outbox
 from trunkline.store.records import (
     ACCOUNTS,
@@ -106,6 +107,7 @@ async def _settle(platform: Platform, row: MediaFetch, found: Sequence[Fetched])
         await platform.store.write(lambda db: postpone_fetch(db, row.message_sid, later))
         return
     changed = await platform.store.write(lambda db: _finish(platform, db, row, found=found))
+    platform.recent.forget(message.sid for message in changed)
     announce(platform, changed)
 
 
@@ -189,7 +191,8 @@ def _finish(
     platform: Platform, db: Connection, row: MediaFetch, *, found: Sequence[Fetched]
 ) -> list[Message]:
     delete_fetch(db, row.message_sid)
-    message = find_message(db, row.account_sid, row.message_sid)
+    key = (row.account_sid, row.message_sid)
+    message = messages_by_sid(db, [key], to_change=True).get(row.message_sid)
     if message is None:
         return []
     media = [_add(platform, db, message, item) for item in found if item.error_code is None]
@@ -218,6 +221,8 @@ def _finish(
         )
         return advance(platform, db, [fact]).messages
     else:
+        if is_linked(message):
+            message = convert(platform, db, message)
         insert_outbox(db, [outbox_row(platform, message)])
     return [message]
 

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from trunkline.domain.address import country_of
+from trunkline.domain.media import carries_media
 from trunkline.domain.message import CONSENT_ANSWER, ROUTE_PRICE, Message
 from trunkline.domain.pricing import PriceList, price
 from trunkline.store.usage import Used
@@ -20,13 +21,13 @@ def cost(prices: PriceList, message: Message) -> Decimal:
         country_of(handset),
         direction=message.direction,
         segments=message.num_segments,
-        channel="mms" if message.num_media else "sms",
+        channel="mms" if carries_media(message) else "sms",
     )
 
 
 def usage_of(message: Message) -> Used:
     """Return a message's entry in the use of its account."""
-    channel = "mms" if message.num_media else "sms"
+    channel = "mms" if carries_media(message) else "sms"
     return Used(
         account_sid=message.account_sid,
         day=(message.sent_at or message.updated_at).strftime("%Y-%m-%d"),

@@ -14,6 +14,7 @@ from trunkline.domain.address import AddressKind
 from trunkline.domain.carrier import sender_type_of
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import AT_ONCE, is_sid
+from trunkline.domain.media import ways
 from trunkline.domain.message import (
     REQUEST_ID,
     VALIDITY_SECONDS_MAX,
@@ -35,7 +36,7 @@ from trunkline.domain.sending import (
 )
 from trunkline.domain.service import Pool
 from trunkline.domain.text import Encoding, encoding_of, smart_encode, split
-from trunkline.flows import reports
+from trunkline.flows import mms, reports
 from trunkline.flows.choosing import choose_senders
 from trunkline.flows.consent import wanted, with_terms
 from trunkline.flows.idempotency import in_time
@@ -108,6 +109,7 @@ async def prepare(
         await check_ownership(platform, account, parties)
         await check_permitted(platform, account, recipient=parties.recipient, sender=parties.sender)
     message = _message(platform, account, request, parties=parties, via=via)
+    await mms.check_sender(platform, message)
     await check_queue(platform, message)
     draft = Draft(message, request.media_url)
     return draft if may_use_any_sender else await with_terms(platform, draft)
@@ -329,12 +331,13 @@ def new_message(
     )
     if via is not None:
         return message
-    route = platform.switchboard.choose(ask_of(message), message.created_at)
-    if route is None:
-        # Nobody carries that channel, so its sender is nobody's.
-        code = 63007 if ":" in recipient else 21612
-        raise Refusal(code, recipient=recipient, sender=sender)
-    return routed(message, route)
+    for way in ways(message):
+        route = platform.switchboard.choose(ask_of(way), message.created_at)
+        if route is not None:
+            return routed(way, route)
+    # Nobody carries that channel, so its sender is nobody's.
+    code = 63007 if ":" in recipient else 21612
+    raise Refusal(code, recipient=recipient, sender=sender)
 
 
 def _unsent(

@@ -21,6 +21,7 @@ from trunkline.flows.periods import own_periods, periods_for
 from trunkline.flows.platform import Platform
 from trunkline.store import idempotency
 from trunkline.store.callbacks import COOKIE_LIFE
+from trunkline.store.links import delete_expired_links
 from trunkline.store.media import SHELVES
 from trunkline.store.messages import newest_sids
 from trunkline.store.paging import Page
@@ -201,6 +202,8 @@ async def _tidy_the_rest(platform: Platform, now: datetime) -> Steps:
             yield found[0]
     owed = position_at(now - KEPT_FOR)
     while count := await write(partial(delete_deliveries, before=owed, limit=BATCH_MAX)):
+        yield count
+    while count := await write(partial(delete_expired_links, before=now, limit=BATCH_MAX)):
         yield count
     quiet = now - COOKIE_LIFE
     while count := await write(partial(delete_cookies, before=quiet, limit=BATCH_MAX)):

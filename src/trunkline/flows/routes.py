@@ -15,6 +15,7 @@ from trunkline.domain.countries import COUNTRY_NAMES
 from trunkline.domain.errors import Refusal
 from trunkline.domain.routing import ROUTES_MAX, Ask, Considered
 from trunkline.flows.platform import Platform
+from trunkline.flows.switchboard import Switchboard
 from trunkline.store.records import (
     ACCOUNTS,
     CARRIERS,
@@ -130,15 +131,24 @@ async def remove(platform: Platform, sid: str) -> None:
 def explain(platform: Platform, ask: Ask) -> list[Considered]:
     """Say of every route whether it takes a message now, and why; the chosen one comes first."""
     switchboard, now = platform.switchboard, platform.clock.now()
-    avoid = dict.fromkeys(switchboard.down(now), "the carrier has been down for too long")
-    best = switchboard.table.choose(ask)
-    if best is not None and best.carrier in avoid and not switchboard.is_simulated(best.carrier):
-        reason = "what was for a real carrier does not end in the simulated network"
-        avoid |= dict.fromkeys(filter(switchboard.is_simulated, switchboard.accounts), reason)
+    unfit = dict.fromkeys(switchboard.unfit(ask), "the carrier takes no media, but a link to them")
+    down = dict.fromkeys(switchboard.down(now), "the carrier has been down for too long")
+    avoid = _with_simulated(switchboard, ask, avoid=down | unfit)
     if switchboard.table.choose(ask, avoid=avoid) is None:
         # A carrier that is down is better than none: what matches waits for it.
-        avoid = {}
+        avoid = _with_simulated(switchboard, ask, avoid=unfit)
     return switchboard.table.explain(ask, avoid=avoid)
+
+
+def _with_simulated(
+    switchboard: Switchboard, ask: Ask, *, avoid: Mapping[str, str]
+) -> dict[str, str]:
+    """Return carriers to avoid, with the simulated ones where a real one would be the best."""
+    best, found = switchboard.table.choose(ask), dict(avoid)
+    if best is not None and best.carrier in avoid and not switchboard.is_simulated(best.carrier):
+        reason = "what was for a real carrier does not end in the simulated network"
+        found |= dict.fromkeys(filter(switchboard.is_simulated, switchboard.accounts), reason)
+    return found
 
 
 def _granted(route: Route, wish: Wish) -> Route:

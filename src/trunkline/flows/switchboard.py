@@ -27,6 +27,7 @@ from trunkline.store.store import Store
 # An operator has a handful; each is some connections and their memory.
 CARRIERS_MAX = 200
 SIMULATED = "simulated"
+MMS = "mms"  # The channel of messages with media.
 
 
 class Switchboard:
@@ -52,6 +53,7 @@ class Switchboard:
         self._store = store
         self._bell = bell
         self._policies: dict[str, Policy] = {}
+        self._without_media: frozenset[str] = frozenset()
         self._lanes: dict[str, Inbox[OutboxRow]] = {}
         self._lease_names: dict[str, str] = {}  # By lane, of all lanes that some node must have.
         self._elsewhere = Bell()
@@ -71,6 +73,9 @@ class Switchboard:
         """Take over what was read."""
         self.accounts = {account.name: account for account in carriers}
         self._policies = {account.name: policy_of(account.settings) for account in carriers}
+        self._without_media = frozenset(
+            account.name for account in carriers if not self._takes_media(account)
+        )
         states = {account.name: account.state for account in carriers}
         self.table = RoutingTable(tuple(routes), states)
         self._lease_names = {
@@ -84,6 +89,10 @@ class Switchboard:
             self.tenure.wish(prefix, (name for name in names if name.startswith(prefix)))
         self._bell.ring()
         self._elsewhere.ring()
+
+    def _takes_media(self, account: CarrierAccount) -> bool:
+        connector = self.connectors.get(account.type)
+        return connector is not None and connector.takes_media
 
     def lease_name(self, carrier: str, index: int) -> str:
         """Return the name of the lease under which a lane of a carrier is emptied."""
@@ -138,13 +147,20 @@ class Switchboard:
         downs = {name: [at for at in each if at is not None] for name, each in found.items()}
         return {name: max(at) for name, at in downs.items() if at and len(at) == len(found[name])}
 
+    def unfit(self, ask: Ask) -> frozenset[str]:
+        """Return the carriers that cannot take a message: one with media those that take none."""
+        return self._without_media if ask.channel == MMS else frozenset()
+
     def choose(self, ask: Ask, now: datetime) -> Route | None:
         """Return the route of a message; one that is down is better than none."""
         route = self.table.choose(ask)
-        down = self.down(now)
-        if route is None or route.carrier not in down:
+        down, unfit = self.down(now), self.unfit(ask)
+        if route is None or not (route.carrier in down or route.carrier in unfit):
             return route
-        return self.choose_other(ask, route.carrier, avoid=down) or route
+        other = self.choose_other(ask, route.carrier, avoid=down)
+        if other is not None or route.carrier not in unfit:
+            return other or route
+        return self.choose_other(ask, route.carrier, avoid=())
 
     def choose_other(self, ask: Ask, carrier: str, *, avoid: Collection[str]) -> Route | None:
         """Return the route of a message that a carrier cannot have now, or None.
@@ -152,7 +168,8 @@ class Switchboard:
         What was for a real carrier never ends in the simulated network: its phones would say that
         it was delivered.
         """
-        routes = (route for route in self.table.candidates(ask) if route.carrier not in avoid)
+        useless = {*avoid, *self.unfit(ask)}
+        routes = (route for route in self.table.candidates(ask) if route.carrier not in useless)
         if not self.is_simulated(carrier):
             routes = (route for route in routes if not self.is_simulated(route.carrier))
         return next(iter(routes), None)

@@ -36,6 +36,7 @@ class SmppConnector:
 
     sharing = Sharing.LANES
     is_called = False
+    takes_media = False  # SMPP 3.4 has no MMS.
 
     def __init__(self, *, clock: Clock, chance: Chance, journal: SegmentJournal) -> None:
         self._clock = clock

@@ -48,6 +48,7 @@ class TwilioConnector:
 
     sharing = Sharing.CARRIERS  # The window, the rate and the polling are those of the account.
     is_called = True
+    takes_media = True
 
     def __init__(self, *, clock: Clock, chance: Chance, callback_url: str, ledger: Ledger) -> None:
         self._clock = clock
