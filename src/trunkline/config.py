@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from trunkline.datadir import DATA_DIR, SETTINGS_FILE, find_data_dir, read_settings
+from trunkline.domain.countries import COUNTRY_NAMES
 from trunkline.domain.retention import DAYS_MAX, KINDS, Periods
 
 PREFIX = "TRUNKLINE_"
@@ -222,6 +223,11 @@ class Config(BaseModel):
         "The price of an outbound segment in US dollars, by country, where it differs from the"
         " built-in list.",
         must="a table of two-letter countries (US) and prices from 0 to 1000",
+    )
+    countries: tuple[Annotated[Country, _check(COUNTRY_NAMES.__contains__)], ...] = _setting(
+        (),
+        "The countries that texts may be sent to, by whatever account; all when none is named.",
+        must="a list of two-letter countries (US)",
     )
     first_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] = _setting(
         "+14155550100",

@@ -35,6 +35,7 @@ SDK = {
     "secondary auth token": [f"{ACCOUNTS_V1}.secondary_auth_token"],
     "auth token promotion": [f"{ACCOUNTS_V1}.auth_token_promotion"],
     "outgoing caller id": [f"{ACCOUNT}.outgoing_caller_id", f"{ACCOUNT}.validation_request"],
+    "messaging geo permissions": [f"{ACCOUNTS_V1}.messaging_geopermissions"],
     "message": [f"{ACCOUNT}.message"],
     "media": [f"{ACCOUNT}.message.media"],
     "feedback": [f"{ACCOUNT}.message.feedback"],
@@ -71,6 +72,8 @@ WRITTEN = {
 }
 # Typed as texts in this SDK alone; Java's, Go's and C#'s read objects.
 OBJECTS = {"capabilities"}
+# Typed as one object by the SDK; in the example of the specification it is a list of them.
+LISTS = {"items", "permissions"}
 # Ours: the SDK leaves it to its users to fetch bytes.
 NOT_IN_THE_SDK = {Verb.DOWNLOAD}
 # The SDK asks for pages of lists that have none.
@@ -225,6 +228,7 @@ def test_fields_are_written_as_the_sdk_reads_them(resource: Resource, route: Rou
     facts = sdk_facts(resource.name)
     for f in fields_of(route.view_type, request=False):
         hint = facts.types[f.wire]
+        hint = f"List[{hint}]" if f.wire in LISTS else hint
         schema = dict(f.kind.schema)
         words = set(schema.pop("enum", ()))
         assert f.many == hint.startswith("List["), f.wire

@@ -76,7 +76,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": _parameters(route),
         "responses": _responses(route),
     }
-    if route.method == "POST" and route.inputs:
+    if route.method in ("POST", "PATCH") and route.inputs:
         content = {_FORM: {"schema": _form(route.inputs.fields)}}
         operation["requestBody"] = {"content": content}
     return operation

@@ -137,7 +137,7 @@ View = Callable[[Call, Any], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation; `view` where its answer differs from the resource's.
+    """One operation; `view` where its answer differs from the resource's, `method` from usual.
 
     takes_key: whether it has its effect once for each Idempotency-Key.
     """
@@ -145,6 +145,7 @@ class Op:
     run: Run
     params: type | None = None
     status: int | None = None
+    method: str | None = None
     view: View | None = None
     unpaged: bool = False
     takes_key: bool = False
@@ -190,7 +191,8 @@ class Route:
         self.resource = resource
         self.verb = verb
         self.op = op
-        self.method, status = _METHODS[verb]
+        method, status = _METHODS[verb]
+        self.method = op.method or method
         self.status = op.status or status
         self.path = resource.dialect.prefix + resource.path
         self.path += "" if verb in _OF_MANY else resource.one

@@ -194,7 +194,7 @@ def _check_status(route: Route, actor: Actor, *, account: Account) -> None:
 
 async def _pairs(scope: Scope, receive: Receive, *, headers: Mapping[bytes, bytes]) -> Pairs | None:
     """Return the parameters: of the body where there may be one, else of the query."""
-    if scope["method"] != "POST":
+    if scope["method"] not in ("POST", "PATCH"):
         return parse_query(scope["query_string"])
     body = await read_body(receive, headers=headers)
     return None if body is None else await parse_form(body, headers.get(b"content-type", b""))

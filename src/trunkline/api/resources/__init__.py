@@ -6,6 +6,7 @@ from trunkline.api.resources.auth_tokens import AUTH_TOKEN_PROMOTION, SECONDARY_
 from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
 from trunkline.api.resources.balance import BALANCE
 from trunkline.api.resources.feedback import FEEDBACK
+from trunkline.api.resources.geo_permissions import GEO_PERMISSIONS
 from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_KIND
 from trunkline.api.resources.keys import KEYS, SIGNING_KEYS
 from trunkline.api.resources.media import MEDIA
@@ -29,6 +30,7 @@ RESOURCES: tuple[Resource, ...] = (
     SECONDARY_AUTH_TOKEN,
     AUTH_TOKEN_PROMOTION,
     OUTGOING_CALLER_IDS,
+    GEO_PERMISSIONS,
     MESSAGES,
     MEDIA,
     FEEDBACK,
