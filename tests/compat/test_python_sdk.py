@@ -14,7 +14,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 import trunkline
-from tests.processes import PHONE, Server, close, receiving, running, wait_until
+from tests.processes import PHONE, Server, ask, close, receiving, running, wait_until
 
 NOBODY = "SM" + "0" * 32
 PIXEL = bytes.fromhex(
@@ -312,6 +312,58 @@ def test_connect_finds_the_server_by_itself(
     named = trunkline.connect()
     assert named.api.v2010.account.fetch().sid == server.account_sid
     close(named)
+
+
+def test_services_have_the_types_that_the_client_promises(server: Server) -> None:
+    """Made, changed, listed and deleted, with senders of every kind; a text leaves from one."""
+    client = trunkline.connect(data_dir=str(server.data_dir))
+    services = client.messaging.v1.services
+    service = services.create(friendly_name="Reminders", validity_period=600, usecase="poll")
+    assert (service.sid[:2], service.validity_period, service.sticky_sender) == ("MG", 600, True)
+    assert (service.inbound_request_url, service.use_inbound_webhook_on_number) == (None, False)
+    assert service.date_created.tzinfo is not None
+    assert service.url == f"{server.base_url}/messaging/v1/Services/{service.sid}"
+    changed = service.update(smart_encoding=False, inbound_request_url="https://a.example/in")
+    assert (changed.smart_encoding, changed.friendly_name) == (False, "Reminders")
+    for name in ("One", "Two"):
+        services.create(friendly_name=name)
+    found = services.list(page_size=1)
+    assert [each.friendly_name for each in found] == ["Two", "One", "Reminders"]
+    assert {each["usecase"] for each in client.messaging.v1.usecases.fetch().usecases} > {"poll"}
+    number = client.incoming_phone_numbers.list(phone_number=server.number)[0]
+    member = service.phone_numbers.create(phone_number_sid=number.sid)
+    assert (member.phone_number, member.capabilities) == (server.number, ["MMS", "SMS", "Voice"])
+    assert [each.sid for each in service.phone_numbers.list()] == [number.sid]
+    error = refusal(found[0].phone_numbers.create, phone_number_sid=number.sid)
+    assert (error.status, error.code) == (409, 21712)
+    alpha = service.alpha_senders.create(alpha_sender="ACME")
+    german = service.destination_alpha_senders.create(alpha_sender="ACME", iso_country_code="DE")
+    listed = service.destination_alpha_senders.list(iso_country_code="DE")
+    assert [each.iso_country_code for each in listed] == ["DE"]
+    assert (service.channel_senders.list(), service.short_codes.list()) == ([], [])
+    message = client.messages.create(to=PHONE, messaging_service_sid=service.sid, body="Hi")
+    done = ended(message)
+    assert (done.from_, done.messaging_service_sid) == (server.number, service.sid)
+    assert alpha.delete()
+    assert german.delete()
+    assert member.delete()
+    assert service.delete()
+    assert refusal(service.fetch).code == 20404
+    close(client)
+
+
+def test_short_codes_are_found_and_configured(server: Server) -> None:
+    """What the operator gave to the account, in its own words."""
+    client = trunkline.connect(data_dir=str(server.data_dir))
+    given = {"PhoneNumber": "72345"}
+    added = ask("POST", f"{server.base_url}/trunkline/v1/numbers", given, auth=server.auth)
+    assert added.status == 201, added.body
+    (code,) = client.short_codes.list(short_code="723*5")
+    assert (code.sid[:2], code.short_code, code.sms_url) == ("SC", "72345", None)
+    code.update(sms_url="https://a.example/in")
+    assert client.short_codes(code.sid).fetch().sms_url == "https://a.example/in"
+    assert code.sid not in {number.sid for number in client.incoming_phone_numbers.list()}
+    close(client)
 
 
 class Detour:

@@ -17,6 +17,7 @@ const callbacks = [];
 function connect(username, password, options = {}) {
   const made = twilio(username, password, options);
   made.api.baseUrl = TRUNKLINE_BASE_URL;
+  made.messaging.baseUrl = `${TRUNKLINE_BASE_URL}/messaging`;
   return made;
 }
 
@@ -125,6 +126,23 @@ test("numbers are found, bought, configured and released", async () => {
   assert.equal(changed.smsUrl, "https://app.example.com/sms");
   assert.equal(await number.remove(), true);
   await assert.rejects(number.fetch(), { code: 20404 });
+});
+
+test("a messaging service is made, sends from its number, and is removed", async () => {
+  const { sid } = await client.messaging.v1.services.create({ friendlyName: "Reminders" });
+  const service = client.messaging.v1.services(sid);
+  assert.equal((await service.update({ validityPeriod: 600 })).validityPeriod, 600);
+  const [number] = await client.incomingPhoneNumbers.list({ phoneNumber: TRUNKLINE_NUMBER });
+  const member = await service.phoneNumbers.create({ phoneNumberSid: number.sid });
+  assert.deepEqual(member.capabilities, ["MMS", "SMS", "Voice"]);
+  await service.alphaSenders.create({ alphaSender: "ACME" });
+  assert.deepEqual((await service.alphaSenders.list()).map((a) => a.alphaSender), ["ACME"]);
+  const text = { to: PHONE, body: "Hi", messagingServiceSid: sid };
+  const message = await ended((await client.messages.create(text)).sid);
+  assert.deepEqual([message.from, message.messagingServiceSid], [TRUNKLINE_NUMBER, sid]);
+  assert.equal((await client.messaging.v1.services.list({ pageSize: 1 })).length, 1);
+  assert.equal(await service.remove(), true);
+  await assert.rejects(service.fetch(), { status: 404, code: 20404 });
 });
 
 test("status callbacks arrive in order and pass validateRequest", async () => {
