@@ -1,5 +1,6 @@
 """Opt-out and consent: keywords, what they stop, what answers them, and the evidence of it all."""
 
+import json
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ async def test_one_opt_out_is_from_the_whole_service(trunkline: Trunkline) -> No
     sid = await service(trunkline, trunkline.number)
     await say(trunkline, "unsubscribe")
     for media in ((), ("https://app.example.com/cat.png",)):
-        form = {"From": None, "MessagingServiceSid": sid, "StatusCallback": CALLBACK}
+        form: dict[str, Any] = {"From": None, "MessagingServiceSid": sid, "StatusCallback": CALLBACK}
         answer = await trunkline.send(ANNA, MediaUrl=list(media) or None, **form)
         assert answer.status == 201
         await trunkline.run_for(5)
@@ -136,3 +137,119 @@ async def test_only_the_word_alone_stops(trunkline: Trunkline, body: str) -> Non
     """More words are a conversation."""
     await say(trunkline, body)
     assert (await trunkline.send(ANNA)).status == 201
+
+
+async def ask(trunkline: Trunkline, method: str, path: str, form: Any = None) -> Any:
+    """Ask the admin API."""
+    answer = await trunkline.request(method, f"/trunkline/v1{path}", form)
+    assert answer.status < 300, answer.body
+    return answer.json if answer.body else None
+
+
+async def test_consents_in_bulk_are_kept_and_count(trunkline: Trunkline) -> None:
+    """Twilio's own example: each item is answered by its correlation id; errors are named."""
+    sid = await service(trunkline, trunkline.number)
+    items = [
+        {
+            "contact_id": ANNA,
+            "correlation_id": "ad388b5a46b33b874b0d41f7226db2ef",
+            "sender_id": sid,
+            "date_of_consent": "2026-02-28T10:05:27Z",
+            "status": "opt-out",
+            "source": "website",
+        },
+        {
+            "contact_id": "+19",
+            "correlation_id": "02520cfa6c432f0e3ec3a38c122d428d",
+            "sender_id": "123456",
+            "date_of_consent": "2027-03-25",
+            "status": "opt-in",
+            "source": "opt-in-message",
+        },
+        {"contact_id": BEN, "correlation_id": "short", "sender_id": trunkline.number},
+        {
+            "contact_id": BEN,
+            "correlation_id": "1" * 32,
+            "sender_id": "MG" + "0" * 32,
+            "status": "opt-out",
+            "source": "others",
+        },
+    ]
+    form = [("Items", json.dumps(item)) for item in items]
+    answer = await trunkline.request("POST", "/v1/Consents/Bulk", form, host="accounts.twilio.com")
+    assert answer.status == 201, answer.body
+    assert [item["error_code"] for item in answer.json["items"]] == [0, 30646, 30646, 30646]
+    assert [item["error_messages"] for item in answer.json["items"]] == [
+        [],
+        ["INVALID_CONTACT_ID", "INVALID_DATE_OF_CONSENT"],
+        ["INVALID_CORRELATION_ID"],
+        ["INVALID_SENDER_ID"],
+    ]
+    assert (await trunkline.send(ANNA)).json["code"] == 21610
+    (entry,) = (await ask(trunkline, "GET", "/consents/history"))["history"]
+    assert entry["evidence"] == {
+        "correlation_id": items[0]["correlation_id"],
+        "recorded_by": trunkline.account_sid,
+    }
+    assert entry["consented_at"] == "2026-02-28T10:05:27Z"
+
+
+async def test_a_service_may_require_consent(trunkline: Trunkline) -> None:
+    """Who never opted in gets nothing; START opts in, and is answered."""
+    sid = await service(trunkline, trunkline.number)
+    await ask(trunkline, "POST", f"/services/{sid}", {"RequiresConsent": "true"})
+    form: dict[str, Any] = {"From": None, "MessagingServiceSid": sid}
+    refused = (await trunkline.send(ANNA, **form)).json["sid"]
+    assert (await trunkline.message(refused))["error_code"] == 21610
+    assert (await trunkline.send(ANNA)).json["code"] == 21610
+    await say(trunkline, "START")
+    (welcome,) = await shown(trunkline)
+    assert welcome.startswith("You will get messages")
+    taken = (await trunkline.send(ANNA, **form)).json["sid"]
+    await trunkline.run_for(5)
+    assert (await trunkline.message(taken))["status"] == "delivered"
+    (listed,) = (await ask(trunkline, "GET", "/services"))["services"]
+    assert listed["requires_consent"] is True
+
+
+async def test_a_service_has_words_of_its_own(trunkline: Trunkline) -> None:
+    """Its language answers; the webhook learns what was meant; STOP cannot be taken away."""
+    sid = await service(trunkline, trunkline.number, inbound_request_url=APP)
+    words = {"language": "es", "stop": ["Alto", "no más"], "stop_text": "Ya no le escribimos."}
+    wordings = json.dumps([{"language": "en", "stop": ["halt"]}, words])
+    made = await ask(trunkline, "POST", f"/services/{sid}/keywords", {"Wordings": wordings})
+    assert made["wordings"][1]["stop"] == ["stop", "alto", "no más"]
+    await say(trunkline, "¡No  más!")
+    assert await shown(trunkline) == ["Ya no le escribimos."]
+    assert trunkline.receiver.seen[-1].form["OptOutType"] == "STOP"
+    assert trunkline.receiver.seen[-1].form["MessagingServiceSid"] == sid
+    await say(trunkline, "cancel", phone=BEN)
+    assert "OptOutType" not in trunkline.receiver.seen[-1].form
+    assert (await trunkline.send(BEN)).status == 201
+    await say(trunkline, "STOP", phone=BEN)
+    assert (await trunkline.send(BEN)).json["code"] == 21610
+    both = json.dumps([{"language": "en", "help": ["stop"]}])
+    refused = await trunkline.request(
+        "POST", f"/trunkline/v1/services/{sid}/keywords", {"Wordings": both}
+    )
+    assert refused.json["code"] == 20422
+
+
+async def test_the_admin_api_records_and_shows_consent(trunkline: Trunkline) -> None:
+    """What was said of a number stands in its history, with its evidence, the newest first."""
+    item = {"contact_id": ANNA, "sender_id": trunkline.number, "source": "offline"}
+    evidence = {"form": "fair", "note": "paper 7"}
+    said: dict[str, Any] = {}
+    for status, at in (("opt-in", "2026-01-05"), ("opt-out", "2026-11-20")):
+        said = {**item, "status": status, "date_of_consent": at, "evidence": evidence}
+        done = await ask(trunkline, "POST", "/consents", {"Items": json.dumps(said)})
+        assert done["items"] == [{"effect": "changed", "errors": []}]
+    again = await ask(trunkline, "POST", "/consents", {"Items": json.dumps(said)})
+    assert again["items"][0]["effect"] == "known"
+    history = (await ask(trunkline, "GET", f"/consents/history?recipient=%2B{ANNA[1:]}"))["history"]
+    assert [entry["status"] for entry in history] == ["opt-out", "opt-in"]
+    assert evidence.items() <= history[0]["evidence"].items()
+    # Of a day on which somebody opted out, all that is past counts.
+    assert history[0]["consented_at"] == "2026-11-20T12:00:00Z"
+    (state,) = (await ask(trunkline, "GET", "/consents?status=opt-out"))["consents"]
+    assert (state["recipient"], state["scope"]) == (ANNA, trunkline.number)

@@ -59,6 +59,7 @@ SDK = {
     "messaging service alpha sender": [f"{SERVICE}.alpha_sender"],
     "messaging service destination alpha sender": [f"{SERVICE}.destination_alpha_sender"],
     "messaging service channel sender": [f"{SERVICE}.channel_sender"],
+    "consents in bulk": [f"{ACCOUNTS_V1}.bulk_consents"],
 }
 # How a field must be written in JSON so that the SDK's own type for it is true. A number with a
 # fraction travels as a text.

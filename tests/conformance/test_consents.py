@@ -10,8 +10,16 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.databases import DATABASES
 from trunkline.app import open_store
-from trunkline.domain.consent import Consent, Source, Statement
-from trunkline.store.consents import Declared, blocked, declare, states
+from trunkline.domain.consent import Consent, Effect, Source, Statement
+from trunkline.store.consent_proof import breaks
+from trunkline.store.consents import (
+    Declared,
+    blocked,
+    declare,
+    page_history,
+    page_states,
+    states,
+)
 from trunkline.store.sending_tables import consent_history, consents
 from trunkline.store.store import Database
 
@@ -55,13 +63,14 @@ async def test_a_pair_is_blocked_from_opt_out_to_opt_in(store: Database) -> None
     pairs = [(ANNA, SERVICE), (ANNA, "+15551234567"), (BEN, SERVICE)]
     assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == set()
     (first,) = await put(store, said(Consent.OUT))
-    assert first.has_changed
+    assert first.effect is Effect.CHANGED
     assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == {(ANNA, SERVICE)}
     assert await store.read(lambda db: blocked(db, OTHER, pairs)) == set()
     (again,) = await put(store, said(Consent.OUT))
-    assert (again.entry is not None, again.has_changed) == (True, False)
+    assert again.entry is not None
+    assert again.effect is Effect.CONFIRMED
     (back,) = await put(store, said(Consent.IN))
-    assert back.has_changed  # Although the clock stands still.
+    assert back.effect is Effect.CHANGED  # Although the clock stands still.
     assert await store.read(lambda db: blocked(db, ACCOUNT, pairs)) == set()
     assert await store.read(lambda db: states(db, ACCOUNT, [ANNA, BEN])) == {
         (ANNA, SERVICE): Consent.IN
@@ -74,12 +83,13 @@ async def test_what_was_said_last_counts_whenever_it_is_heard(store: Database) -
     old = said(Consent.IN, at=NOON - timedelta(days=400))
     (late,) = await put(store, old, at=NOON + timedelta(hours=1))
     assert late.entry is not None
-    assert not late.has_changed
+    assert late.effect is Effect.LATE
     assert await store.read(lambda db: states(db, ACCOUNT, [ANNA])) == {
         (ANNA, SERVICE): Consent.OUT
     }
     (again,) = await put(store, old, at=NOON + timedelta(hours=2))
     assert again.entry is None
+    assert again.effect is Effect.KNOWN
 
 
 async def test_the_database_refuses_to_change_the_history(store: Database) -> None:
@@ -98,3 +108,32 @@ async def test_the_database_refuses_to_change_the_history(store: Database) -> No
     count = "SELECT count(*) FROM consent_history WHERE status = 'opt-out'"
     assert await store.read(lambda db: db.execute(text(count)).scalar()) == 1
     await store.write(lambda db: db.execute(delete(consents)))  # States are no evidence.
+
+
+async def test_history_is_paged_and_its_chain_is_checked(store: Database) -> None:
+    """What somebody changes with the triggers out of the way shows; so does a state of nobody's."""
+    for number in range(5):
+        await put(store, said(Consent.OUT, f"+1555010000{number}"))
+    await put(store, said(Consent.IN), account_sid=OTHER)
+    newest = await store.read(lambda db: page_history(db, ACCOUNT, before=5, limit=2))
+    assert [entry.number for entry in newest] == [4, 3]
+    after = (ANNA, SERVICE)
+    found = await store.read(
+        lambda db: page_states(db, ACCOUNT, status=Consent.OUT, after=after, limit=2)
+    )
+    assert [state.recipient for state in found] == [BEN, "+15550100003"]
+    assert await store.read(lambda db: list(breaks(db))) == []
+
+    def forge(db: Connection) -> None:
+        if db.dialect.name == "postgresql":
+            db.execute(text("ALTER TABLE consent_history DISABLE TRIGGER USER"))
+        else:
+            db.execute(text("DROP TRIGGER consent_history_no_update"))
+        db.execute(
+            text("UPDATE consent_history SET status = 'opt-in' WHERE number = 3"),
+        )
+
+    await store.write(forge)
+    forged, unfounded = await store.read(lambda db: list(breaks(db)))
+    assert forged.example == f"{ACCOUNT} number 3"
+    assert unfounded.what == "consents: no entry of the history says so"

@@ -17,6 +17,7 @@ from trunkline.admin.accounts import (
     promote_token,
     remove_secondary_token,
     show_account,
+    show_test_credentials,
 )
 from trunkline.admin.ask import Ask, Handler, by_method, endpoint, render
 from trunkline.admin.carriers import (
@@ -30,6 +31,16 @@ from trunkline.admin.carriers import (
     remove_carrier,
     show_carrier,
     try_carrier,
+)
+from trunkline.admin.consent import (
+    change_keywords,
+    change_service,
+    list_consents,
+    list_history,
+    list_services,
+    record_consents,
+    reset_keywords,
+    show_keywords,
 )
 from trunkline.admin.customers import (
     add_credential,
@@ -109,6 +120,7 @@ def _table() -> dict[str, dict[str, Handler]]:
         "/retention": {"GET": show_retention},
         "/accounts": {"GET": list_accounts, "POST": add_account},
         "/accounts/{account}": {"GET": show_account, "POST": change_account},
+        "/accounts/{account}/test-credentials": {"GET": show_test_credentials},
         "/accounts/{account}/auth-token/secondary": {
             "POST": add_secondary_token,
             "DELETE": remove_secondary_token,
@@ -118,6 +130,15 @@ def _table() -> dict[str, dict[str, Handler]]:
             "GET": show_account_retention,
             "POST": change_account_retention,
             "DELETE": reset_account_retention,
+        },
+        "/consents": {"GET": list_consents, "POST": record_consents},
+        "/consents/history": {"GET": list_history},
+        "/services": {"GET": list_services},
+        "/services/{sid}": {"POST": change_service},
+        "/services/{sid}/keywords": {
+            "GET": show_keywords,
+            "POST": change_keywords,
+            "DELETE": reset_keywords,
         },
         "/webhooks": {"GET": list_webhooks},
         # In front of the path that would take them for a webhook.

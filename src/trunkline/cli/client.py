@@ -31,6 +31,7 @@ NAMED: Final = {
     "/trunkline/v1/carriers/": ("carrier", "trunkline carriers list"),
     "/trunkline/v1/routes/": ("route", "trunkline routes list"),
     "/trunkline/v1/accounts/": ("account", "trunkline accounts list"),
+    "/trunkline/v1/services/": ("Messaging Service", "trunkline services list"),
     "/trunkline/v1/numbers/": ("number", "trunkline numbers list"),
     "/trunkline/v1/smpp-credentials/": ("SMPP client", "trunkline smpp list"),
     "/trunkline/v1/messages/": ("message", "trunkline messages"),

@@ -4,12 +4,20 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trunkline.domain.ids import micros
+from trunkline.domain.address import AddressKind, parse_recipient, parse_sender
+from trunkline.domain.ids import MICROSECOND, is_sid, micros
+from trunkline.domain.sending import SERVICE
 
 OPTED_OUT = 21610
+EVIDENCE_FIELDS_MAX = 20
+EVIDENCE_LENGTH_MAX = 500  # Characters of one value: an address, a sentence, the name of a form.
+# Clocks of forms differ from ours; what is said tomorrow nobody said.
+AHEAD_MAX = timedelta(days=1)
+_DAY_LENGTH = len("2026-11-20")
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # Before there were texts.
 
 
 class Consent(StrEnum):
@@ -27,6 +35,15 @@ class Source(StrEnum):
     OPT_IN_MESSAGE = "opt-in-message"
     OPT_OUT_MESSAGE = "opt-out-message"
     OTHERS = "others"
+
+
+class Effect(StrEnum):
+    """What a statement does: something new, nothing new, too late to count, or it is known."""
+
+    CHANGED = "changed"
+    CONFIRMED = "confirmed"
+    LATE = "late"
+    KNOWN = "known"
 
 
 # A recipient, and the Messaging Service (its SID) or the sender that something was said of.
@@ -94,3 +111,60 @@ def refusal_of(
     if Consent.OUT in said or (requires_consent and Consent.IN not in said):
         return OPTED_OUT
     return None
+
+
+def read_statement(
+    values: Mapping[str, str], *, evidence: Mapping[str, str], now: datetime
+) -> tuple[Statement | None, list[str]]:
+    """Return a statement from Twilio's names for its parts, or what is wrong with them.
+
+    Whether the scope is one of the account's is not known here.
+    """
+    recipient = parse_recipient(values.get("contact_id", ""))
+    sender = values.get("sender_id", "").strip()
+    status, source = values.get("status", ""), values.get("source", "")
+    date = values.get("date_of_consent", "")
+    at = _instant(date, now=now, is_end=status == Consent.OUT)
+    is_timely = at is not None and _EARLIEST <= at <= now + AHEAD_MAX
+    scope = sender if is_sid(sender, SERVICE) else _sender(sender)
+    checks = {
+        "INVALID_CONTACT_ID": recipient is not None and recipient.kind is AddressKind.NUMBER,
+        "INVALID_SENDER_ID": bool(scope),
+        "INVALID_STATUS": status in set(Consent),
+        "INVALID_SOURCE": source in set(Source),
+        "INVALID_DATE_OF_CONSENT": is_timely or not date,
+        "INVALID_EVIDENCE": len(evidence) <= EVIDENCE_FIELDS_MAX
+        and all(len(value) <= EVIDENCE_LENGTH_MAX for value in evidence.values()),
+    }
+    wrong = [name for name, is_right in checks.items() if not is_right]
+    if wrong or recipient is None:
+        return None, wrong
+    said = Statement(
+        recipient=recipient.text,
+        scope=scope,
+        status=Consent(status),
+        source=Source(source),
+        evidence=evidence,
+        consented_at=at,
+    )
+    return said, []
+
+
+def _sender(text: str) -> str:
+    address = parse_sender(text)
+    return "" if address is None or address.kind is AddressKind.CHANNEL else address.text
+
+
+def _instant(text: str, *, now: datetime, is_end: bool) -> datetime | None:
+    """Return an ISO 8601 time, in UTC without an offset; of a day its begin, or its end until now.
+
+    So an opt-out that is dated by the day is not overruled by what was agreed to on that day.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        if is_end and len(text) <= _DAY_LENGTH:
+            at = max(at, min(now, at + timedelta(days=1) - MICROSECOND))
+    except (ValueError, OverflowError):
+        return None
+    return at

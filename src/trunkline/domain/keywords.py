@@ -14,7 +14,7 @@ from trunkline.domain.errors import Refusal
 
 # A text is a keyword when nothing else is in it. Twilio documents "trimmed" and "any case"; whoever
 # writes “Stop.” or "STOP!" means it as well, and takes it ill when texts go on.
-AROUND = " \t\r\n.,!;:'\"“”‘’«»()[]*_-\u00a0\u200b\ufeff"
+AROUND = " \t\r\n.,!¡;:'\"“”‘’«»()[]*_-\u00a0\u200b\ufeff"
 KEYWORD_LENGTH_MAX = 30
 # One wording answers one language; a service that speaks more has services of its own.
 WORDINGS_MAX = 30

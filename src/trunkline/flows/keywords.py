@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from trunkline.domain.account import AccountStatus, Number
 from trunkline.domain.address import AddressKind, country_of, is_tollfree, parse_recipient
-from trunkline.domain.consent import Consent, Pair, Source, Statement
+from trunkline.domain.consent import Consent, Effect, Pair, Source, Statement
 from trunkline.domain.errors import Refusal
 from trunkline.domain.keywords import Action, Keyword, bare_word, find_keyword
 from trunkline.domain.message import (
@@ -165,7 +165,11 @@ def _change(platform: Platform, db: Connection, text: _Text, *, out: set[str]) -
         for scope in sorted(scopes)
     ]
     declared = declare(db, message.account_sid, statements, at=platform.clock.now())
-    return [said.scope for said, each in zip(statements, declared, strict=True) if each.has_changed]
+    return [
+        said.scope
+        for said, each in zip(statements, declared, strict=True)
+        if each.effect is Effect.CHANGED
+    ]
 
 
 def _is_missing(text: _Text) -> bool:

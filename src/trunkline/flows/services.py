@@ -23,6 +23,7 @@ from trunkline.domain.service import (
 )
 from trunkline.flows.accounts import checked_name
 from trunkline.flows.numbers import SHORT_CODE
+from trunkline.flows.optout import forget_rules
 from trunkline.flows.platform import Platform
 from trunkline.flows.pools import forget_recipients, forget_senders
 from trunkline.store.paging import Found, Page
@@ -153,6 +154,7 @@ async def delete(platform: Platform, account_sid: str, *, sid: str) -> bool:
         if _service(db, account_sid, sid=sid) is None:
             return False
         empty_pool(db, sid)
+        forget_rules(db, sid)
         return delete_record(db, SERVICES, sid)
 
     was_there = await platform.store.write(work)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, tuple_
 
-from trunkline.domain.consent import Consent, Entry, Pair, Source, Statement, digest_of
+from trunkline.domain.consent import Consent, Effect, Entry, Pair, Source, Statement, digest_of
 from trunkline.domain.ids import MICROSECOND
 from trunkline.store.prepared import Lookup
 from trunkline.store.sending_tables import consent_history, consents
@@ -30,10 +30,20 @@ _STATES = Lookup(
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What became of a statement: its entry, if it was not known before, and whether it counts."""
+    """What a statement did, and its entry, if it was not known before."""
 
-    entry: Entry | None
-    has_changed: bool
+    effect: Effect
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a recipient wants of a scope, and when that was said."""
+
+    recipient: str
+    scope: str
+    status: Consent
+    since: datetime
 
 
 @dataclass(slots=True)
@@ -74,17 +84,20 @@ def declare(
         state = known.get(pair)
         when = said.consented_at or max(at, state.since + MICROSECOND if state else at)
         if (*pair, said.status, when) in said_before:
-            declared.append(Declared(None, has_changed=False))
+            declared.append(Declared(Effect.KNOWN))
             continue
         said_before.add((*pair, said.status, when))
         number += 1
         entry = _entry(account_sid, said, number=number, when=when, at=at)
         entry = replace(entry, digest=digest_of(entry, digest))
         digest = entry.digest
-        counts = state is None or when >= state.since
-        has_changed = counts and (state is None or state.status is not said.status)
-        declared.append(Declared(entry, has_changed=has_changed))
-        if counts:
+        effect = Effect.CHANGED
+        if state and when < state.since:
+            effect = Effect.LATE
+        elif state and state.status is said.status:
+            effect = Effect.CONFIRMED
+        declared.append(Declared(effect, entry))
+        if effect is not Effect.LATE:
             known[pair] = changed[pair] = _State(said.status, when)
     _insert(db, [each.entry for each in declared if each.entry])
     _store(db, account_sid, changed)
@@ -199,3 +212,60 @@ def build_entry(row: Row[Any]) -> Entry:
     return Entry(
         **values | {"status": Consent(values["status"]), "source": Source(values["source"])}
     )
+
+
+def page_states(
+    db: Connection,
+    account_sid: str,
+    *,
+    status: Consent | None = None,
+    recipient: str | None = None,
+    after: Pair | None = None,
+    limit: int,
+) -> list[State]:
+    """Return what recipients want, in the order of their addresses, behind the pair *after*."""
+    query = select(consents).where(consents.c.account_sid == account_sid)
+    if status is not None:
+        query = query.where(consents.c.status == status.value)
+    if recipient is not None:
+        query = query.where(consents.c.recipient == recipient)
+    if after is not None:
+        query = query.where(tuple_(consents.c.recipient, consents.c.scope) > after)
+    query = query.order_by(consents.c.recipient, consents.c.scope).limit(limit)
+    return [
+        State(
+            recipient=row.recipient,
+            scope=row.scope,
+            status=Consent(row.status),
+            since=row.since,
+        )
+        for row in db.execute(query)
+    ]
+
+
+def page_history(
+    db: Connection,
+    account_sid: str,
+    *,
+    recipient: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[Entry]:
+    """Return what was said, of everybody or of one recipient, the newest first."""
+    query = _history_of(account_sid, recipient=recipient)
+    if before is not None:
+        query = query.where(consent_history.c.number < before)
+    query = query.order_by(consent_history.c.number.desc()).limit(limit)
+    return [build_entry(row) for row in db.execute(query)]
+
+
+def read_history(db: Connection, account_sid: str, *, after: int, limit: int) -> list[Entry]:
+    """Return what was said, in the order in which it was kept, behind the entry *after*."""
+    query = _history_of(account_sid).where(consent_history.c.number > after)
+    query = query.order_by(consent_history.c.number).limit(limit)
+    return [build_entry(row) for row in db.execute(query)]
+
+
+def _history_of(account_sid: str, *, recipient: str | None = None) -> Select[Any]:
+    query = select(consent_history).where(consent_history.c.account_sid == account_sid)
+    return query if recipient is None else query.where(consent_history.c.recipient == recipient)

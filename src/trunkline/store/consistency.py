@@ -15,9 +15,11 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 
 from trunkline.domain.ids import instant, sid_micros
 from trunkline.domain.message import Direction, Status
+from trunkline.store.consent_proof import breaks
 from trunkline.store.messages import newest_sids
 from trunkline.store.records import (
     ACCOUNTS,
+    CALLER_IDS,
     CARRIERS,
     FEEDBACK,
     KEYS,
@@ -28,6 +30,7 @@ from trunkline.store.records import (
     SERVICE_SENDERS,
     SERVICES,
     SMPP_CREDENTIALS,
+    VALIDATIONS,
     Kind,
 )
 from trunkline.store.retention import RETENTIONS
@@ -48,7 +51,7 @@ AHEAD_MAX = timedelta(days=1)
 
 KINDS: tuple[Kind[Any], ...] = (
     *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, RETENTIONS, ROUTES, SMPP_CREDENTIALS),
-    *(SERVICES, SERVICE_SENDERS, OPT_OUT_RULES),
+    *(SERVICES, SERVICE_SENDERS, OPT_OUT_RULES, CALLER_IDS, VALIDATIONS),
 )
 # Of these states a message is moved on by a row that waits for its turn.
 _WAITING = (Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RECEIVING)
@@ -71,6 +74,7 @@ def faults(db: Connection, now: datetime) -> Iterator[Fault]:
     yield from _stuck(db)
     yield from _unreadable(db)
     yield from _ahead(db, now)
+    yield from (Fault(each.what, each.count, each.example) for each in breaks(db))
 
 
 def bytes_named(db: Connection) -> Iterator[tuple[str, str]]:

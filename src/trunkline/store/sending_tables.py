@@ -29,9 +29,8 @@ sticky_senders = Table(
     sqlite_with_rowid=False,
 )
 
-# What recipients want at present. scope is the SID of a Messaging Service, or a sender outside of
-# one; status is 'opt-in' or 'opt-out'; since is when that was said. Who never said anything has no
-# row.
+# What recipients want at present. scope is the SID of a Messaging Service, or a sender; status is
+# 'opt-in' or 'opt-out'; since is when that was said. Who never said anything has no row.
 consents = Table(
     "consents",
     metadata,

@@ -5,6 +5,7 @@ from trunkline.api.resources.accounts import ACCOUNTS
 from trunkline.api.resources.auth_tokens import AUTH_TOKEN_PROMOTION, SECONDARY_AUTH_TOKEN
 from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
 from trunkline.api.resources.balance import BALANCE
+from trunkline.api.resources.consents import CONSENTS
 from trunkline.api.resources.feedback import FEEDBACK
 from trunkline.api.resources.geo_permissions import GEO_PERMISSIONS
 from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_KIND
@@ -46,4 +47,5 @@ RESOURCES: tuple[Resource, ...] = (
     ALPHA_SENDERS,
     DESTINATION_ALPHA_SENDERS,
     CHANNEL_SENDERS,
+    CONSENTS,
 )
