@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from tests.api.test_service_sending import service
+from tests.esme import Esme, text
 from tests.harness import Trunkline
 from trunkline.carriers.port import Incoming
 from trunkline.flows.inbound import receive
+from trunkline.smpp.concatenation import Carriage, carry
+from trunkline.smpp.status import CommandStatus
+from trunkline.smsc.server import SmscServer
 
 ANNA, BEN = "+15558675310", "+15558675311"
 SLOW = "+15555500003"  # Its carrier says "later" three times.
@@ -79,7 +83,11 @@ async def test_one_opt_out_is_from_the_whole_service(trunkline: Trunkline) -> No
     sid = await service(trunkline, trunkline.number)
     await say(trunkline, "unsubscribe")
     for media in ((), ("https://app.example.com/cat.png",)):
-        form: dict[str, Any] = {"From": None, "MessagingServiceSid": sid, "StatusCallback": CALLBACK}
+        form: dict[str, Any] = {
+            "From": None,
+            "MessagingServiceSid": sid,
+            "StatusCallback": CALLBACK,
+        }
         answer = await trunkline.send(ANNA, MediaUrl=list(media) or None, **form)
         assert answer.status == 201
         await trunkline.run_for(5)
@@ -253,3 +261,30 @@ async def test_the_admin_api_records_and_shows_consent(trunkline: Trunkline) -> 
     assert history[0]["consented_at"] == "2026-11-20T12:00:00Z"
     (state,) = (await ask(trunkline, "GET", "/consents?status=opt-out"))["consents"]
     assert (state["recipient"], state["scope"]) == (ANNA, trunkline.number)
+
+
+async def test_a_customer_over_smpp_is_refused(trunkline: Trunkline, smsc: SmscServer) -> None:
+    """One short message, or the last of several, is answered with an error; nothing is stored."""
+    form = {"SystemId": "shop", "Password": "secret", "Address": trunkline.number}
+    await ask(trunkline, "POST", "/smpp-credentials", form)
+    await say(trunkline, "STOP", phone="+15558675312")
+    fields = {"source_addr": trunkline.number[1:]}
+    to = {"destination_addr": "15558675312"}
+    pieces = [b"A" * 100, b"B" * 100]
+    async with await Esme.connect(smsc.port) as esme:
+        assert await esme.bind("shop", "secret") == CommandStatus.ESME_ROK
+        long = [
+            text(carried.short_message, esm_class=carried.esm_class, **fields, **to)
+            for carried in carry(pieces, by=Carriage.UDH8, reference=7)
+        ]
+        answers = await esme.submit(text(b"Hello", **fields, **to), *long)
+        assert [status for status, _ in answers] == [
+            CommandStatus.ESME_RSUBMITFAIL,
+            CommandStatus.ESME_ROK,
+            CommandStatus.ESME_RSUBMITFAIL,
+        ]
+        ((taken, _),) = await esme.submit(text(b"Hello", **fields))
+        assert taken == CommandStatus.ESME_ROK
+    page = await trunkline.request("GET", f"{trunkline.base}/Messages.json")
+    directions = [m["direction"] for m in page.json["messages"]]
+    assert sorted(directions) == ["inbound", "outbound-api", "outbound-reply"]

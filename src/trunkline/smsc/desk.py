@@ -222,9 +222,12 @@ class Desk:
                 entry.draft = await self._draft_of_wish(credential, wish, told=told)
                 entry.message_id = told or entry.draft.message.sid
         except Refusal as refusal:
-            self._platform.meter.count("messages_refused", code=str(refusal.code))
-            _fail(entry, refusal_status(refusal.code))
-            await self._reject(credential, entry, code=refusal.code)
+            await self._refuse(credential, entry, code=refusal.code)
+
+    async def _refuse(self, credential: SmppCredential, entry: _Entry, *, code: int) -> None:
+        self._platform.meter.count("messages_refused", code=str(code))
+        _fail(entry, refusal_status(code))
+        await self._reject(credential, entry, code=code)
 
     async def _draft_of_wish(
         self, credential: SmppCredential, wish: Wish, *, told: str | None
@@ -270,10 +273,13 @@ class Desk:
         if not drafted:
             return
         troubles = await self._stored([draft for _, draft in drafted])
-        for (entry, _), trouble in zip(drafted, troubles, strict=True):
+        for (entry, draft), trouble in zip(drafted, troubles, strict=True):
             if trouble is not None:
                 log.error("a submission was not stored", exc_info=trouble)
                 _fail(entry, TROUBLE)
+            elif draft.error_code is not None:
+                await self._refuse(credential, entry, code=draft.error_code)
+                continue
             if entry.parts:
                 await self._close(credential, entry, now=now)
 
