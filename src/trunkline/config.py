@@ -278,6 +278,11 @@ class Config(BaseModel):
         "For how many days webhooks that were given up can be replayed; 0 is for ever.",
         must=_DAYS,
     )
+    retention_alerts_days: Days = _setting(
+        30,
+        "For how many days alerts tell what went wrong; 0 is for ever.",
+        must=_DAYS,
+    )
     retention_strays_days: Days = _setting(
         30,
         "For how many days it is kept what carriers brought that belongs to nothing here; 0 is for"

@@ -217,7 +217,7 @@ class Inbox(Generic[Row]):
 class News:
     """Something that changed and that a watching page may want to show."""
 
-    topic: str  # 'message', 'handset', 'webhook' or 'carrier'
+    topic: str  # 'message', 'handset', 'webhook', 'alert' or 'carrier'
     account_sid: str
     sid: str
 

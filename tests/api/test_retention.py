@@ -206,6 +206,7 @@ async def test_an_account_may_keep_its_things_longer_or_shorter(trunkline: Trunk
         "media_days": 0,
         "attempts_days": 30,
         "parked_days": 0,
+        "alerts_days": 30,
         "own": ["messages", "parked"],
     }
     await passes(trunkline, 8)

@@ -39,6 +39,7 @@ SDK = {
     "message": [f"{ACCOUNT}.message"],
     "media": [f"{ACCOUNT}.message.media"],
     "feedback": [f"{ACCOUNT}.message.feedback"],
+    "alert": ["twilio.rest.monitor.v1.alert"],
     "available phone number country": [COUNTRY],
     "available phone number (Local)": [f"{COUNTRY}.local"],
     "available phone number (TollFree)": [f"{COUNTRY}.toll_free"],

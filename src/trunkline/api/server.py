@@ -22,6 +22,7 @@ from trunkline.api.routing import Match, Router
 from trunkline.domain.account import Account, AccountStatus
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import REQUEST_ID
+from trunkline.flows.alerts import rejected
 from trunkline.flows.platform import Platform
 from trunkline.runtime import request_id
 
@@ -105,7 +106,7 @@ class ApiServer:
             if pairs is None:
                 message = f"A request's body may have {BODY_BYTES_MAX} bytes"
                 return problem(20001, message, status=413)
-            return await match.route.answer(call, pairs)
+            return await _answer_of(match.route, call, pairs)
         except Refusal as refusal:
             self._platform.meter.count("api_refusals", code=str(refusal.code))
             return error_answer(refusal, path=path)
@@ -190,6 +191,17 @@ def _check_status(route: Route, actor: Actor, *, account: Account) -> None:
     is_locked = account.status is not AccountStatus.ACTIVE and route.method != "GET"
     if is_locked and not route.resource.open_when_inactive:
         raise Refusal(20005)
+
+
+async def _answer_of(route: Route, call: Call, pairs: Pairs) -> Answer:
+    """Do what is asked, or refuse; what an account posts in vain is noted for its people."""
+    try:
+        return await route.answer(call, pairs)
+    except Refusal as refusal:
+        if route.method == "POST":
+            url = call.base_url + call.uri
+            await rejected(call.platform, call.account.sid, refusal, url=url, pairs=pairs)
+        raise
 
 
 async def _pairs(scope: Scope, receive: Receive, *, headers: Mapping[bytes, bytes]) -> Pairs | None:

@@ -43,6 +43,7 @@ def show(*, as_json: bool) -> None:
 @click.option("--media-days", metavar="N", help="Pictures, sounds and files.")
 @click.option("--attempts-days", metavar="N", help="Attempts at webhooks.")
 @click.option("--parked-days", metavar="N", help="Webhooks that were given up.")
+@click.option("--alerts-days", metavar="N", help="What went wrong.")
 @options.data_dir_option
 def set_(*, account: str, **given: str | None) -> None:
     """Set for how many days an account's things are kept; 0 is for ever.

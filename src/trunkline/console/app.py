@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from trunkline.console.alerts import show_alerts
 from trunkline.console.carrier_settings import (
     add_carrier,
     change_settings,
@@ -146,6 +147,7 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("POST", "/webhooks/discard", discard_host),
         ("POST", "/webhooks/{sid}/replay", replay_one),
         ("POST", "/webhooks/{sid}/discard", discard_one),
+        ("GET", "/alerts", show_alerts),
         ("GET", "/connect", show_connect),
         ("POST", "/connect/token", reveal_token),
         ("POST", "/numbers/{sid}", change_number),

@@ -8,7 +8,7 @@ FOR_EVER = 0
 DAYS_MAX = 36_500  # A hundred years; whoever wants more wants 0, which is for ever.
 
 # What an account may keep longer or shorter than the rest; the other kinds belong to nobody.
-OF_ACCOUNTS = ("messages", "trace", "media", "attempts", "parked")
+OF_ACCOUNTS = ("messages", "trace", "media", "attempts", "parked", "alerts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Periods:
     media: int = FOR_EVER
     attempts: int = 30
     parked: int = 30
+    alerts: int = 30
     strays: int = 30
     phones: int = 30
 

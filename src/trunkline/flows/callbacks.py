@@ -11,9 +11,11 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from trunkline.domain.alert import Level
 from trunkline.domain.message import Message, blame
 from trunkline.domain.sending import Draft
 from trunkline.flows import reports
+from trunkline.flows.alerts import note, of_webhook
 from trunkline.flows.outbound import Added, add_drafts, announce_accepted
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import event, tell
@@ -238,27 +240,40 @@ def _forgive(db: Connection, deliveries: Sequence[Delivery], *, now: datetime) -
 def _blame(
     platform: Platform, db: Connection, deliveries: Sequence[Delivery], *, now: datetime
 ) -> list[Message]:
-    """Record errors in the trace of their messages, and on inbound messages themselves."""
+    """Record errors in the trace of their messages, as alerts, and on inbound messages."""
     keys = {(d.row.account_sid, d.row.message_sid) for d in deliveries}
     messages = messages_by_sid(db, keys, to_change=True)
-    trace, blamed = [], []
+    trace, blamed, alerts = [], [], []
     for delivery in deliveries:
         message = messages.get(delivery.row.message_sid)
         if message is None:
             continue
-        errors = list(delivery.warnings)
+        errors = [(Level.WARNING, code, reason) for code, reason in delivery.warnings]
         if delivery.error_code is not None:
-            errors.append((delivery.error_code, delivery.reason))
+            errors.append((Level.ERROR, delivery.error_code, delivery.reason))
             if not message.is_outbound:
                 blamed.append(blame(message, delivery.error_code, at=now))
-        for code, reason in errors:
+        url = delivery.error_url or delivery.row.url
+        for level, code, reason in errors:
             detail: dict[str, object] = {
                 "error_code": code,
                 "reason": reason,
                 "webhook": delivery.row.label,
-                "url": delivery.error_url or delivery.row.url,
+                "url": url,
             }
             trace.append(event(platform, message, "webhook_error", detail=detail))
+            alerts.append(
+                of_webhook(
+                    platform,
+                    message,
+                    delivery.row,
+                    level=level,
+                    error=(code, reason),
+                    url=url,
+                    attempt=delivery.attempts[-1] if delivery.attempts else None,
+                )
+            )
     insert_events(db, trace)
+    note(platform, db, alerts)
     update_messages(db, blamed)
     return blamed

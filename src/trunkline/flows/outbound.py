@@ -37,6 +37,7 @@ from trunkline.domain.sending import (
 from trunkline.domain.service import Pool
 from trunkline.domain.text import Encoding, encoding_of, smart_encode, split
 from trunkline.flows import mms, reports
+from trunkline.flows.alerts import ended_badly
 from trunkline.flows.choosing import choose_senders
 from trunkline.flows.consent import wanted, with_terms
 from trunkline.flows.idempotency import in_time
@@ -293,6 +294,7 @@ def set_out(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Adde
     messages = [draft.message for draft in drafts]
     webhooks = [row for message in messages if (row := status_callback(platform, message))]
     insert_callbacks(db, webhooks)
+    ended_badly(platform, db, messages)
     return Added(messages, rows, webhooks, bool(fetches))
 
 

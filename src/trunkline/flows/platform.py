@@ -7,6 +7,7 @@ from trunkline.domain.account import Media
 from trunkline.domain.pricing import PriceList
 from trunkline.domain.retention import Periods
 from trunkline.domain.sending import Draft
+from trunkline.flows.allowance import Allowance
 from trunkline.flows.directory import Directory
 from trunkline.flows.loads import SenderLoads
 from trunkline.flows.pressure import Pressure
@@ -66,6 +67,7 @@ class Platform:
     loads: SenderLoads = field(default_factory=SenderLoads)
     meter: Meter = field(default_factory=NullMeter)
     pressure: Pressure = field(default_factory=Pressure)
+    allowance: Allowance = field(default_factory=Allowance)
 
     @property
     def tenure(self) -> Tenure:

@@ -20,6 +20,7 @@ from trunkline.flows.erasure import PARTS, forget_all, forget_media, forget_part
 from trunkline.flows.periods import own_periods, periods_for
 from trunkline.flows.platform import Platform
 from trunkline.store import idempotency
+from trunkline.store.alerts import delete_alerts
 from trunkline.store.callbacks import COOKIE_LIFE
 from trunkline.store.links import delete_expired_links
 from trunkline.store.media import SHELVES
@@ -45,7 +46,7 @@ from trunkline.store.retention import (
 
 # Messages in one commit: with what hangs on them a thousand rows, measured at 20 ms.
 BATCH_MAX = 100
-KEYS_MAX = 1000  # Of requests: narrow rows, of which a busy account has as many as texts.
+ROWS_MAX = 1000  # Of which nothing hangs: alerts, keys of requests.
 ACCOUNTS_MAX = 100  # Read at once.
 FILES_MAX = 500  # Of one shelf, looked up at once.
 FILES_EVERY = timedelta(days=1)  # The directory is compared with the database.
@@ -122,6 +123,10 @@ async def _tidy_account(
         if before := _position(kept.days(kind), now):
             async for count in _trim(platform, account_sid, kind, before=before):
                 yield count
+    if before := _position(kept.alerts, now):
+        trim = partial(delete_alerts, account_sid=account_sid, before=before, limit=ROWS_MAX)
+        while count := await platform.store.write(trim):
+            yield count
     if before := _position(kept.media, now):
         find = partial(media_before, account_sid=account_sid, before=before, limit=BATCH_MAX)
         while media := await platform.store.read(find):
@@ -209,7 +214,7 @@ async def _tidy_the_rest(platform: Platform, now: datetime) -> Steps:
     while count := await write(partial(delete_cookies, before=quiet, limit=BATCH_MAX)):
         yield count
     used = now - idempotency.KEPT_FOR
-    while count := await write(partial(idempotency.delete_keys, before=used, limit=KEYS_MAX)):
+    while count := await write(partial(idempotency.delete_keys, before=used, limit=ROWS_MAX)):
         yield count
 
 

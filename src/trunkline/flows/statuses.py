@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from trunkline.domain.ids import AT_ONCE
 from trunkline.domain.message import Fact, Message, Status, is_told, observe
+from trunkline.flows.alerts import ended_badly
 from trunkline.flows.deliveries import receipts_owed
 from trunkline.flows.money import cost, usage_of
 from trunkline.flows.platform import Platform
@@ -147,6 +148,7 @@ def _consequences(platform: Platform, db: Connection, steps: _Steps) -> Changes:
     insert_callbacks(db, owed)
     deliveries = receipts_owed(platform, changed)
     insert_deliveries(db, deliveries)
+    ended_badly(platform, db, changed)
     used = [after for before, after in steps.values() if after.sent_at and not before.sent_at]
     add_usage(db, [usage_of(message) for message in used])
     now = [row for row in owed if row.message_sid not in behind]

@@ -111,6 +111,11 @@ METRICS: Mapping[str, Metric] = {
             ("code",),
         ),
         Metric(
+            "alerts_left_out",
+            _C,
+            "Alerts that were not stored, because their account had its share of the minute.",
+        ),
+        Metric(
             "commit_seconds",
             _H,
             "How long group commits took, from their first statement to the disk.",

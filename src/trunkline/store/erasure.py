@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete
 from trunkline.domain.ids import position_of
 from trunkline.domain.message import FINAL
 from trunkline.store.records import FEEDBACK
+from trunkline.store.sending_tables import alerts
 from trunkline.store.tables import (
     callback_attempts,
     callbacks,
@@ -57,6 +58,7 @@ def erase_texts(db: Connection, account_sid: str, sids: Sequence[str]) -> None:
     # Where TwiML led, and what became of it there, may hold what the text said.
     _change(db, callback_attempts, attempts, column="url", change=_bare_url)
     _change(db, events, _of(events, account_sid, sids), column="detail", change=_bare_detail)
+    _change(db, alerts, _warn_of(account_sid, sids), column="doc", change=_bare_alert)
     erase_copies(db, account_sid, sids)
 
 
@@ -90,6 +92,7 @@ def delete_messages(db: Connection, account_sid: str, sids: Sequence[str]) -> No
     db.execute(delete(carrier_refs).where(_of(carrier_refs, account_sid, sids)))
     parked = _of(callbacks, account_sid, sids) & callbacks.c.due_at.is_(None)
     db.execute(delete(callbacks).where(parked))
+    db.execute(delete(alerts).where(_warn_of(account_sid, sids)))
     said = (records.c.kind == FEEDBACK.name) & records.c.unique_key.in_(sids)
     db.execute(delete(records).where(said))
 
@@ -186,6 +189,10 @@ def _of(table: Table, account_sid: str, sids: Sequence[str]) -> ColumnElement[bo
     return and_(table.c.account_sid == account_sid, table.c.message_sid.in_(sids))
 
 
+def _warn_of(account_sid: str, sids: Sequence[str]) -> ColumnElement[bool]:
+    return and_(alerts.c.account_sid == account_sid, alerts.c.resource_sid.in_(sids))
+
+
 def _are_on_phones(db: Connection, account_sid: str, sids: Sequence[str]) -> ColumnElement[bool]:
     """Choose the texts of simulated phones that are these messages, in either direction."""
     query = select(carrier_refs.c.ref).where(_of(carrier_refs, account_sid, sids))
@@ -220,7 +227,14 @@ def _change(
 
 
 def _bare_detail(detail: Doc) -> Doc:
-    return {name: _bare_url(value) if name == "url" else value for name, value in detail.items()}
+    bare = {name: _bare_url(value) if name == "url" else value for name, value in detail.items()}
+    # What is wrong with TwiML is said in its own words, which may be the text's.
+    return bare | {"reason": ""} if "webhook" in bare else bare
+
+
+def _bare_alert(doc: Doc) -> Doc:
+    """Return an alert without the reason, which may quote what was answered to a text."""
+    return {name: value for name, value in _bare_detail(doc).items() if name != "reason"}
 
 
 def _bare_url(url: str) -> str:

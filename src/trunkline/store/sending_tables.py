@@ -75,6 +75,7 @@ alerts = Table(
     Column("at", Instant, nullable=False),
     Column("doc", JSON, nullable=False),
     Index("alerts_by_level", "account_sid", "log_level", "sid"),
+    Index("alerts_by_resource", "account_sid", "resource_sid", "sid"),
     sqlite_with_rowid=False,
 )
 

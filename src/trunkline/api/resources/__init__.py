@@ -2,6 +2,7 @@
 
 from trunkline.api.resource import Resource
 from trunkline.api.resources.accounts import ACCOUNTS
+from trunkline.api.resources.alerts import ALERTS
 from trunkline.api.resources.auth_tokens import AUTH_TOKEN_PROMOTION, SECONDARY_AUTH_TOKEN
 from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
 from trunkline.api.resources.balance import BALANCE
@@ -35,6 +36,7 @@ RESOURCES: tuple[Resource, ...] = (
     MESSAGES,
     MEDIA,
     FEEDBACK,
+    ALERTS,
     COUNTRIES,
     *AVAILABLE.values(),
     NUMBERS,

@@ -132,6 +132,7 @@ def _make_alerts() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("alerts_by_level", "alerts", ["account_sid", "log_level", "sid"])
+    op.create_index("alerts_by_resource", "alerts", ["account_sid", "resource_sid", "sid"])
 
 
 def _make_keys() -> None:
