@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pytest
 from markupsafe import escape
@@ -342,6 +342,46 @@ async def test_a_picture_of_ours_is_shown_and_a_strangers_is_a_link(
     links = [a["href"] for tag, a in Markup(thread).tags if tag == "a" and "target" in a]
     assert links == [media[0]]
     assert "<img" not in thread
+
+
+async def test_a_phone_sends_files(trunkline: Trunkline, browser: Browser) -> None:
+    """What is uploaded is sent by an address of ours, told with its type, and shown there."""
+    await trunkline.configure_number(SmsUrl="https://app.example/sms")
+    await trunkline.app.network.add_handset(ADA)
+    files = [("image/png", b"a picture"), ("text/vcard", b"BEGIN:VCARD"), ("audio/mpeg", b"la la")]
+    urls = []
+    for kind, content in files:
+        kept = await browser.request("POST", "/uploads", body=content, content_type=kind, **OURS)
+        assert kept.status == 201, kept.body
+        urls.append(kept.body.decode())
+    form = {"to": trunkline.number, "body": "see", "media": " ".join(urls)}
+    assert (await browser.submit(f"/phones/{ADA}/texts", form)).status == 303
+    await trunkline.run_for(2)
+    told = trunkline.receiver.seen[-1].form
+    assert [told[f"MediaContentType{n}"] for n in range(3)] == [kind for kind, _ in files]
+    for number, (_, content) in enumerate(files):
+        path = urlsplit(told[f"MediaUrl{number}"]).path
+        assert (await trunkline.download(path)).body == content
+    trunkline.clock.advance(86_400)  # The addresses of what was uploaded have ended by now.
+    thread = Markup(await browser.read(f"/phones/{ADA}/thread"))
+    shown = [attributes["src"] for tag, attributes in thread.tags if tag in ("img", "audio")]
+    shown += [a["href"] for tag, a in thread.tags if tag == "a" and a.get("class") == "file"]
+    found = [await browser.request("GET", path.removeprefix("/console")) for path in shown]
+    assert sorted(each.body for each in found) == sorted(content for _, content in files)
+
+
+async def test_what_is_uploaded_has_a_limit_and_an_owner(
+    trunkline: Trunkline, browser: Browser
+) -> None:
+    """5 MB; and only for the pages of the main account, to which the phones belong."""
+    large = await browser.request("POST", "/uploads", body=b"x" * (5 * 1024 * 1024 + 1), **OURS)
+    assert large.status == 413
+    strange = await browser.request("POST", "/uploads", body=b"x")
+    assert strange.status == 403
+    login = basic(*await subaccount(trunkline))
+    other = Browser(public_console(trunkline))
+    refused = await other.request("POST", "/uploads", body=b"x", authorization=login, **OURS)
+    assert refused.status == 404
 
 
 async def add_medium(trunkline: Trunkline, message_sid: str, content_type: str) -> Media:

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +13,19 @@ from xml.sax.saxutils import escape
 import pytest
 import uvicorn
 from aiohttp import web
-from playwright.async_api import Browser, Page, Response, async_playwright, expect
+from playwright.async_api import Browser, FilePayload, Page, Response, async_playwright, expect
 
 from tests.scripted import ScriptedConnector
 from trunkline.app import App
 from trunkline.carriers.port import PduSeen
 from trunkline.config import Config
 from trunkline.connecting import connect
-from trunkline.domain.message import Status
+from trunkline.domain.message import Direction, Status
 from trunkline.flows import messages
 from trunkline.runtime import Chance, SystemClock
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
+from trunkline.store.messages import MessageFilter
+from trunkline.store.paging import Page as Sheet
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -34,6 +38,20 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 ADA = "+15558675310"
+
+
+def png(side: int, colour: bytes) -> bytes:
+    """Return a square picture of one colour."""
+    rows = b"".join(b"\0" + colour * side for _ in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+RED = png(8, b"\xd0\x20\x20")
 HIDE = """(is_hidden) => {
   Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -309,6 +327,47 @@ async def test_hostile_text_is_only_text(site: Site, open_page: Open) -> None:
         await page.reload()
         await expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
         assert [url for url in asked if "evil" in url] == []
+
+
+async def test_a_phone_sends_and_shows_pictures(site: Site, open_page: Open) -> None:
+    """Files of this machine go out as MMS; what comes back to the phone is seen on it."""
+    await site.app.network.add_handset(ADA, "Ada")
+    page = await open_page()
+    phone = page.locator(f'[data-phone="{ADA}"]')
+    await phone.get_by_label("Attach pictures, sounds or files").click()
+    await phone.get_by_label("Pictures, sounds, videos or a contact").set_input_files(
+        [
+            FilePayload(name="red.png", mimeType="image/png", buffer=RED),
+            FilePayload(name="bo.vcf", mimeType="", buffer=b"BEGIN:VCARD\r\nFN:Bo\r\nEND:VCARD"),
+        ]
+    )
+    await expect(phone.get_by_text("bo.vcf is attached")).to_be_visible()
+    await phone.get_by_role("button", name="Send", exact=True).click()
+    sent = phone.locator(".bubble-line.is-out")
+    await expect(sent.get_by_text("Contact")).to_be_visible()
+    picture = sent.get_by_role("img", name="Picture")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("async (it) => (await it.decode(), it.naturalWidth)") == 8
+    await expect(phone.locator("[name=media]")).to_have_value("")
+    wanted = MessageFilter(direction=Direction.INBOUND)
+    account_sid = site.app.facts.account_sid
+    found = await messages.page(site.app.platform, account_sid, wanted, page=Sheet(size=1))
+    (inbound,) = found.items
+    media = await messages.media_of(site.app.platform, inbound.account_sid, inbound.sid)
+    assert [medium.content_type for medium in media] == ["image/png", "text/x-vcard"]
+    facts = site.app.facts
+    client = connect(
+        account_sid=facts.account_sid, auth_token=facts.auth_token, base_url=facts.base_url
+    )
+    await asyncio.to_thread(
+        client.messages.create,
+        to=ADA,
+        from_=facts.phone_number,
+        media_url=[site.app.platform.media_url(medium) for medium in media],
+    )
+    back = phone.locator(".bubble-line.is-in").get_by_role("img", name="Picture")
+    await expect(back).to_be_visible()
+    assert await back.evaluate("async (it) => (await it.decode(), it.naturalWidth)") == 8
 
 
 def is_asked_again(response: Response) -> bool:

@@ -62,7 +62,7 @@ def links_app(platform: Platform) -> ASGIApp:
 
     return Starlette(
         routes=[
-            Route(SIGNED_PREFIX + "/{sid}", signed),
+            Route(SIGNED_PREFIX + "/{name}", signed),
             Route(SHORT_PREFIX + "/{token}", short),
         ],
         exception_handlers={ConnectionError: unavailable},  # The store's.
@@ -71,12 +71,11 @@ def links_app(platform: Platform) -> ASGIApp:
 
 async def _signed(platform: Platform, request: Request) -> Response:
     """Send the bytes of a medium for as long as the signature says."""
-    sid, query = request.path_params["sid"], request.query_params
-    until, signature = query.get("until", ""), query.get("signature", "")
-    if not is_signed(platform, sid, until=until, signature=signature):
+    name, query = request.path_params["name"], request.query_params
+    if not is_signed(platform, name, query):
         reason = "This link is not valid, or not any more; ask for the medium itself again."
         return PlainTextResponse(reason, status_code=403, headers=_PAGE_HEADERS)
-    media = await find_signed(platform, sid)
+    media = await find_signed(platform, name, query)
     content = None if media is None else await messages.media_content(platform, media)
     if media is None or content is None:
         return PlainTextResponse(_GONE, status_code=404, headers=_PAGE_HEADERS)

@@ -30,7 +30,7 @@ from trunkline.console.connect import change_number, reveal_token, show_connect
 from trunkline.console.gate import Gate
 from trunkline.console.live import Live
 from trunkline.console.log import show_log
-from trunkline.console.media import serve_medium
+from trunkline.console.media import serve_medium, upload
 from trunkline.console.nodes import show_nodes
 from trunkline.console.pages import page
 from trunkline.console.phones import (
@@ -122,6 +122,7 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("GET", "/messages/{sid}", show_message),
         ("GET", "/scheduled", show_scheduled),
         ("POST", "/scheduled/{sid}/cancel", cancel_scheduled),
+        ("POST", "/uploads", upload),
         ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
         ("GET", "/services", show_services),
         ("POST", "/services/{sid}/consent", change_consent),

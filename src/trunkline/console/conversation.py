@@ -41,6 +41,9 @@ class Attachment:
     url: str = ""
 
 
+GONE = Attachment("gone", "No longer there")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
     """One text in a conversation; a bubble that opens a run names the peer."""
@@ -143,10 +146,8 @@ def our_medium(url: str, base_url: str) -> MediumName | None:
     return MediumName(*found.groups()) if found else None
 
 
-def attachment(content_type: str | None, *, url: str) -> Attachment:
-    """Return a medium of ours by what it is; without a content type it was deleted."""
-    if content_type is None:
-        return Attachment("gone", "No longer there")
+def attachment(content_type: str, *, url: str) -> Attachment:
+    """Return a medium of ours by what it is."""
     kind = content_type.partition("/")[0]
     if kind in ("image", "audio", "video"):
         return Attachment(kind, content_type, url)

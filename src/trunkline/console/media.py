@@ -1,18 +1,27 @@
 """Media as the console shows them: from our own disk, never from a stranger's server."""
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from trunkline.api.content import content_response
-from trunkline.console.conversation import MediumName
+from trunkline.console.conversation import Attachment, MediumName, attachment
 from trunkline.console.visit import PREFIX, Visit
 from trunkline.domain.account import Media
+from trunkline.domain.media import MEDIA_BYTES_MAX
 from trunkline.flows import messages
+from trunkline.flows.links import keep_upload
+from trunkline.flows.media import media_type
 
 
 def medium_path(name: MediumName) -> str:
     """Return where the console shows a medium."""
     return f"{PREFIX}/media/{name.account_sid}/{name.message_sid}/{name.sid}"
+
+
+def draw_medium(medium: Media) -> Attachment:
+    """Return a medium as a page shows it."""
+    name = MediumName(medium.account_sid, medium.message_sid, medium.sid)
+    return attachment(medium.content_type, url=medium_path(name))
 
 
 async def find_visible_medium(visit: Visit, name: MediumName) -> Media | None:
@@ -23,6 +32,15 @@ async def find_visible_medium(visit: Visit, name: MediumName) -> Media | None:
     return await messages.find_media(
         visit.platform, name.account_sid, message_sid=name.message_sid, sid=name.sid
     )
+
+
+async def upload(visit: Visit) -> Response:
+    """Keep a file that a phone is to send, and say by which address it is sent."""
+    visit.require_main_account()
+    content = await visit.body(bytes_max=MEDIA_BYTES_MAX)
+    content_type = media_type(visit.request.headers.get("content-type"))
+    url = await keep_upload(visit.platform, content, content_type=content_type)
+    return PlainTextResponse(url, status_code=201)
 
 
 async def serve_medium(visit: Visit) -> Response:

@@ -7,10 +7,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from trunkline.console.conversation import (
+    GONE,
     Attachment,
     Bubble,
     Phone,
-    attachment,
     cost_label,
     draw_bubble,
     draw_phone,
@@ -18,13 +18,15 @@ from trunkline.console.conversation import (
     our_medium,
 )
 from trunkline.console.holdings import first_numbers
-from trunkline.console.media import find_visible_medium, medium_path
+from trunkline.console.media import draw_medium, find_visible_medium
 from trunkline.console.pages import page
 from trunkline.console.snippets import PLACEHOLDER, python_snippet
 from trunkline.console.visit import Visit
+from trunkline.domain.account import Media
 from trunkline.domain.errors import Refusal
 from trunkline.domain.handset import Handset, HandsetText
 from trunkline.domain.text import BODY_MAX, body_length, hint
+from trunkline.flows import messages
 from trunkline.flows.inbound import INBOUND_MARK
 from trunkline.flows.outbound import SendRequest, send
 from trunkline.store.outbox import find_refs
@@ -114,7 +116,7 @@ async def send_from_phone(visit: Visit) -> Response:
     handset = await _handset(visit)
     form = await visit.form()
     body = form.get("keyword") or form.get("body", "")
-    media = (form["media"].strip(),) if form.get("media", "").strip() else ()
+    media = tuple(form.get("media", "").split())
     try:
         if not body.strip() and not media:
             raise Refusal(21619)
@@ -163,7 +165,7 @@ async def _bubbles(visit: Visit, texts: Sequence[HandsetText]) -> list[Bubble]:
         draw_bubble(
             text,
             previous,
-            attachments=[await _attachment(visit, url) for url in text.media],
+            attachments=await _attachments(visit, text, message_sid=sids.get(text.sid, "")),
             message_sid=sids.get(text.sid, ""),
         )
         for previous, text in zip(above, texts, strict=False)
@@ -183,13 +185,24 @@ async def _message_sids(visit: Visit, texts: Sequence[HandsetText]) -> dict[str,
     return inbound | {text.sid: text.message_ref for text in texts if text.message_ref}
 
 
+async def _attachments(visit: Visit, text: HandsetText, *, message_sid: str) -> list[Attachment]:
+    """Return the media of a text: those that we keep, and links to what we do not have."""
+    kept: dict[str, Media] = {}
+    if text.media and text.is_outgoing and message_sid:
+        found = await messages.media_of(visit.platform, visit.account.sid, message_sid)
+        kept = {medium.source_url: medium for medium in found}
+    return [
+        draw_medium(kept[url]) if url in kept else await _attachment(visit, url)
+        for url in text.media
+    ]
+
+
 async def _attachment(visit: Visit, url: str) -> Attachment:
     name = our_medium(url, visit.platform.rules.base_url)
     if name is None:
         return foreign_link(url)
     medium = await find_visible_medium(visit, name)
-    content_type = None if medium is None else medium.content_type
-    return attachment(content_type, url=medium_path(name))
+    return GONE if medium is None else draw_medium(medium)
 
 
 async def _handset(visit: Visit) -> Handset:

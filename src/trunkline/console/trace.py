@@ -5,12 +5,10 @@ from datetime import timedelta
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from trunkline.console.conversation import Attachment, MediumName, attachment
-from trunkline.console.media import medium_path
+from trunkline.console.media import draw_medium
 from trunkline.console.pages import page
 from trunkline.console.timeline import draw_timeline
 from trunkline.console.visit import Visit
-from trunkline.domain.account import Media
 from trunkline.domain.ids import instant, sid_micros
 from trunkline.domain.media import carries_media
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message
@@ -35,15 +33,10 @@ async def show_message(visit: Visit) -> Response:
         "message.html",
         message=message,
         parts=split(message.body) if not carries_media(message) else None,
-        attachments=[_attachment(medium) for medium in trace.media],
+        attachments=[draw_medium(medium) for medium in trace.media],
         moments=draw_timeline(trace),
         related=await _related(visit, message),
     )
-
-
-def _attachment(medium: Media) -> Attachment:
-    name = MediumName(medium.account_sid, medium.message_sid, medium.sid)
-    return attachment(medium.content_type, url=medium_path(name))
 
 
 async def _related(visit: Visit, message: Message) -> list[Message]:

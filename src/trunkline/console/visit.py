@@ -50,11 +50,7 @@ class Visit:
         self, *, bytes_max: int = FORM_BYTES_MAX, fields_max: int = FORM_FIELDS_MAX
     ) -> Mapping[str, str]:
         """Return the fields of the form; of a repeated name the last one counts."""
-        body = bytearray()
-        async for chunk in self.request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise HTTPException(413, "That is more than a form may hold.")
+        body = await self.body(bytes_max=bytes_max)
         try:
             fields = parse_qsl(
                 body.decode(errors="replace"),
@@ -64,6 +60,15 @@ class Visit:
         except ValueError as error:
             raise HTTPException(400, "That form has too many fields.") from error
         return {name: _clean(value) for name, value in fields}
+
+    async def body(self, *, bytes_max: int) -> bytes:
+        """Return what was sent, if it is not too much."""
+        body = bytearray()
+        async for chunk in self.request.stream():
+            body += chunk
+            if len(body) > bytes_max:
+                raise HTTPException(413, f"That is more than {bytes_max:,} bytes.")
+        return bytes(body)
 
     def done(self, path: str) -> Response:
         """Answer a form that was carried out: the browser goes to a page, a script stays."""

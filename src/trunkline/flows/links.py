@@ -3,16 +3,21 @@
 Signed ones live for hours and are kept nowhere. Short ones, for texts, live for a year in a row.
 """
 
+import asyncio
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from hmac import compare_digest
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sqlalchemy import Connection
 
 from trunkline.domain.account import Media
+from trunkline.domain.ids import is_sid
 from trunkline.domain.message import Message
 from trunkline.flows.platform import Platform
 from trunkline.store.links import ShortLink, find_link, insert_links
+from trunkline.store.media import MediaFiles
 from trunkline.store.records import MEDIA, child_records, find_record
 
 SIGNED_PREFIX, SHORT_PREFIX = "/media", "/p"
@@ -27,12 +32,19 @@ _LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz"
 _TOKEN = re.compile(rf"[{_LETTERS}]{{{TOKEN_LENGTH}}}")
 
 
-def signed_path(platform: Platform, media: Media, *, seconds: int = SIGNED_SECONDS) -> str:
+def signed_path(platform: Platform, media: Media) -> str:
     """Return the path at which everybody may have a medium until the time is up."""
-    until = str(int(platform.clock.now().timestamp()) + seconds)
-    return (
-        f"{SIGNED_PREFIX}/{media.sid}?until={until}&signature={_sign(platform, media.sid, until)}"
-    )
+    return _signed_path(platform, media.sid, {})
+
+
+async def keep_upload(platform: Platform, content: bytes, *, content_type: str) -> str:
+    """Keep what a person wants to send, and return its address, which is open for hours.
+
+    No message has it yet: if none takes it soon, it goes.
+    """
+    digest = await asyncio.to_thread(platform.media_files.put, content)
+    path = _signed_path(platform, digest, {"type": content_type})
+    return platform.rules.base_url + path
 
 
 def public_url(platform: Platform, media: Media) -> str:
@@ -46,16 +58,44 @@ def public_url(platform: Platform, media: Media) -> str:
     return base + signed_path(platform, media)
 
 
-def is_signed(platform: Platform, sid: str, *, until: str, signature: str) -> bool:
+def is_signed(platform: Platform, name: str, query: Mapping[str, str]) -> bool:
     """Tell whether a path is one of ours, as it was made, and its time is not up."""
-    if not compare_digest(_sign(platform, sid, until).encode(), signature.encode()):
+    until = query.get("until", "")
+    wanted = _sign(platform, name, query.get("type", ""), until=until)
+    if not compare_digest(wanted.encode(), query.get("signature", "").encode()):
         return False
     return int(until) > platform.clock.now().timestamp()
 
 
-async def find_signed(platform: Platform, sid: str) -> Media | None:
+async def find_signed(platform: Platform, name: str, query: Mapping[str, str]) -> Media | None:
     """Return the medium that a signed path names, if it is still there."""
-    return await platform.store.read(lambda db: find_record(db, MEDIA, sid))
+    if is_sid(name, "ME"):
+        return await platform.store.read(lambda db: find_record(db, MEDIA, name))
+    size = await asyncio.to_thread(_touch, platform.media_files, name)
+    if size is None:
+        return None
+    now = platform.clock.now()
+    return Media(
+        sid="upload",
+        account_sid="",
+        message_sid="",
+        content_type=query["type"],
+        source_url="",
+        digest=name,
+        size=size,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def find_by_signed_url(platform: Platform, url: str) -> Media | None:
+    """Return the medium that an absolute address of ours names, if it is a signed one."""
+    parts = urlsplit(url.removeprefix(platform.rules.base_url))
+    prefix, _, name = parts.path.rpartition("/")
+    query = dict(parse_qsl(parts.query))
+    if prefix != SIGNED_PREFIX or not is_signed(platform, name, query):
+        return None
+    return await find_signed(platform, name, query)
 
 
 def add_short_link(platform: Platform, db: Connection, message: Message) -> str:
@@ -88,5 +128,22 @@ async def find_linked(platform: Platform, token: str) -> list[Media]:
     return await platform.store.read(query)
 
 
-def _sign(platform: Platform, sid: str, until: str) -> str:
-    return platform.vault.sign(f"media {sid} {until}")
+def _signed_path(platform: Platform, name: str, fields: Mapping[str, str]) -> str:
+    until = str(int(platform.clock.now().timestamp()) + SIGNED_SECONDS)
+    signature = _sign(platform, name, fields.get("type", ""), until=until)
+    query = urlencode({**fields, "until": until, "signature": signature})
+    return f"{SIGNED_PREFIX}/{name}?{query}"
+
+
+def _sign(platform: Platform, name: str, content_type: str, *, until: str) -> str:
+    return platform.vault.sign(f"media\n{name}\n{content_type}\n{until}")
+
+
+def _touch(files: MediaFiles, digest: str) -> int | None:
+    """Return how many bytes there are, which nobody throws away now; None where they are gone."""
+    content = files.find(digest)
+    if content is None:
+        return None
+    octets = content if isinstance(content, bytes) else content.read_bytes()
+    files.put(octets)
+    return len(octets)

@@ -16,6 +16,7 @@ from trunkline.domain.message import Fact, Message
 from trunkline.flows.callbacks import OUR_FAULT, RETRIED_CODES, RETRIED_STATUSES
 from trunkline.flows.inbound import inbound_callback, wants_webhooks
 from trunkline.flows.lanes import outbox_row
+from trunkline.flows.links import find_by_signed_url
 from trunkline.flows.mms import convert
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import Observation, advance, announce, event
@@ -172,13 +173,16 @@ def _credentials(platform: Platform, message: Message, url: str) -> dict[str, st
 
 
 async def _own_media(platform: Platform, account_sid: str, url: str) -> Media | None:
-    """Return the medium that our own API serves at *url* to this account, if it is one.
+    """Return the medium that we serve ourselves at *url* to this account, if it is one.
 
     An application that sends back the picture it got names it by our address.
     """
     base = platform.rules.base_url
     if not url.startswith(base + "/"):
         return None
+    signed = await find_by_signed_url(platform, url)
+    if signed is not None:
+        return signed
     parts = urlsplit(url).path.split("/")
     if len(parts) != 8 or parts[3] != account_sid or not is_sid(parts[7], "ME"):
         return None

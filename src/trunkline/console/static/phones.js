@@ -36,10 +36,37 @@ async function send(form, submitter) {
     setHint(hint, answer ? await answer.text() : "Trunkline does not answer.", true);
     return;
   }
-  if (area && !submitter?.name && area.value === sent) area.value = "";
+  if (area && !submitter?.name) {
+    if (area.value === sent) area.value = "";
+    form.querySelectorAll(".attach input").forEach((input) => (input.value = ""));
+    form.querySelector(".attach").removeAttribute("open");
+  }
   setHint(hint, "", false);
   form.closest("details")?.removeAttribute("open");
   refresh("handset", form.closest("[data-phone]").dataset.phone);
+}
+
+// A file is kept under an address of its own, which is sent like any other.
+async function attach(input) {
+  const { form } = input;
+  const hint = form.querySelector(".hint");
+  for (const file of input.files) {
+    setHint(hint, `${file.name} …`, false);
+    const type = file.type || (file.name.endsWith(".vcf") ? "text/vcard" : "");
+    const headers = { "X-Console": "1", "Content-Type": type || "application/octet-stream" };
+    const given = { method: "POST", body: file, headers };
+    const answer = await fetch("/console/uploads", given).catch(() => null);
+    const said = answer ? await answer.text() : "Trunkline does not answer.";
+    if (!answer?.ok) return setHint(hint, said, true);
+    form.media.value = `${form.media.value} ${said}`.trim();
+    setHint(hint, `${file.name} is attached`, false);
+  }
+  return undefined;
+}
+
+// Files need this script; addresses do not.
+function offerFiles(place) {
+  place.querySelectorAll("[data-files]").forEach((label) => (label.hidden = false));
 }
 
 // Phones on the shelf keep their places and what is typed on them; newcomers stand first.
@@ -54,6 +81,7 @@ async function addPhone(number) {
   for (const phone of fresh.filter((child) => !known.has(child.dataset.key)).reverse()) {
     phone.classList.add("is-new");
     shelf.prepend(phone);
+    offerFiles(phone);
     phone.querySelectorAll(".thread").forEach(toEnd);
   }
   if (shelf.children.length) document.querySelector("[data-first-phone]")?.remove();
@@ -71,11 +99,15 @@ document.addEventListener("input", (event) => {
   timers.set(area, setTimeout(() => showHint(area), TYPING_MS));
 });
 
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".attach input[type=file]")) attach(event.target);
+});
+
 document.addEventListener("keydown", (event) => {
   const area = event.target.closest(".composer textarea");
   if (!area || event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  if (area.value.trim()) area.form.requestSubmit();
+  if (area.value.trim() || area.form.media.value) area.form.requestSubmit();
 });
 
 document.addEventListener("submit", (event) => {
@@ -103,3 +135,4 @@ onNews((topic, sid) => {
 });
 
 document.querySelectorAll(".thread").forEach(toEnd);
+offerFiles(document);
