@@ -1,5 +1,6 @@
 """Messaging Services over HTTP: made, changed, deleted; senders that come and go; inbound texts."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -222,6 +223,23 @@ async def test_a_number_is_in_one_service_at_most(trunkline: Trunkline) -> None:
     assert gone.status == 204
     assert (await post(trunkline, f"{other}/PhoneNumbers", PhoneNumberSid=sid)).status == 201
     assert await sid_of(trunkline, trunkline.number) == sid
+
+
+async def test_services_that_want_a_number_at_once_do_not_share_it(trunkline: Trunkline) -> None:
+    """One of them has it, the others are told where it is; so also while it is given back."""
+    paths = [await made(trunkline) for _ in range(4)]
+    number = await bought(trunkline)
+    asked = [
+        post(trunkline, f"{path}/PhoneNumbers", PhoneNumberSid=number["sid"]) for path in paths
+    ]
+    answers = await asyncio.gather(*asked, trunkline.request("DELETE", number["uri"]))
+    assert answers[-1].status == 204
+    added = [answer for answer in answers[:-1] if answer.status == 201]
+    assert len(added) <= 1
+    codes = {answer.json["code"] for answer in answers[:-1] if answer.status != 201}
+    assert codes <= {21712, 21421}
+    for path in paths:
+        assert (await got(trunkline, f"{path}/PhoneNumbers"))["phone_numbers"] == []
 
 
 async def test_what_is_no_number_of_the_account_is_not_added(trunkline: Trunkline) -> None:
