@@ -181,8 +181,8 @@ async def test_a_service_of_a_trial_is_no_way_around(trial: Trial) -> None:
     service = await trial.program.request(
         "POST", "/messaging/v1/Services", {"FriendlyName": "All"}, auth=trial.auth
     )
-    form: dict[str, object] = {"MessagingServiceSid": service.json["sid"], "From": ""}
-    assert refusal(await trial.send(**form)) == (400, 21608)
+    sid = service.json["sid"]
+    assert refusal(await trial.send(MessagingServiceSid=sid, From="")) == (400, 21608)
 
 
 @pytest.mark.parametrize("form", [{}, {"Type": "Half"}, {"Country": "XX"}, {"Country": "USA"}])

@@ -7,7 +7,7 @@ from trunkline.admin.views import View, iso
 from trunkline.api.answers import Answer, json_answer
 from trunkline.domain.account import Account
 from trunkline.domain.errors import Refusal
-from trunkline.flows import accounts, permissions, tokens
+from trunkline.flows import accounts, permissions, rehearsal, tokens
 from trunkline.store.paging import Page
 
 LIMIT_MAX = accounts.SUBACCOUNTS_MAX + 1
@@ -57,6 +57,20 @@ async def change_account(ask: Ask) -> Answer:
 
     account = await accounts.rewrite(ask.platform, ask.path("account"), changed)
     return json_answer(_view(account))
+
+
+async def show_test_credentials(ask: Ask) -> Answer:
+    """Answer with an account's test credentials, for which nothing is done."""
+    found = await rehearsal.credentials(ask.platform, ask.path("account"))
+    token = ask.platform.directory.test_token(found)
+    return json_answer(
+        {
+            "account_sid": found.sid,
+            "auth_token": token,
+            "phone_number": rehearsal.SENDER,
+            "of_account_sid": found.account_sid,
+        }
+    )
 
 
 async def add_secondary_token(ask: Ask) -> Answer:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.domain.account import Account, AccountStatus, Key
 from trunkline.domain.errors import Refusal
@@ -21,10 +21,14 @@ AUTHORIZATION_LENGTH_MAX = 1024
 
 @dataclass(slots=True)
 class Actor:
-    """Who proved his identity: an account by its token, or one of its API keys."""
+    """Who proved his identity: an account by its token, or one of its API keys.
+
+    is_test: by its test credentials, for which nothing is done; the account has their SID then.
+    """
 
     account: Account
     key: Key | None = None
+    is_test: bool = False
 
 
 async def authenticate(platform: Platform, authorization: str | None) -> Actor | None:
@@ -45,6 +49,25 @@ async def authenticate(platform: Platform, authorization: str | None) -> Actor |
     if actor is None or actor.account.status is AccountStatus.CLOSED:
         return None
     return actor
+
+
+async def authenticate_test(platform: Platform, authorization: str | None) -> Actor | None:
+    """Return whose test credentials an Authorization header holds; None: nobody's.
+
+    They stand apart from `authenticate`, so that they open nothing that does not ask for them.
+    """
+    username, password = parse_basic(authorization) or ("", "")
+    known = await platform.directory.test_credential(username) if is_sid(username, "AC") else None
+    if known is None:
+        return None
+    token = platform.directory.test_token(known)
+    if not hmac.compare_digest(_digest(password), _digest(token)):
+        return None
+    account = await platform.directory.account(known.account_sid)
+    if account is None or account.status is AccountStatus.CLOSED:
+        return None
+    shown = replace(account, sid=known.sid, account_sid=known.sid, owner_sid=known.sid)
+    return Actor(shown, is_test=True)
 
 
 def parse_basic(authorization: str | None) -> tuple[str, str] | None:

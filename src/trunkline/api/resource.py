@@ -139,6 +139,7 @@ View = Callable[[Call, Any], Any]
 class Op:
     """One operation; `view` where its answer differs from the resource's, `method` from usual.
 
+    rehearse: what test credentials get in place of `run`; None: they may not ask for it.
     takes_key: whether it has its effect once for each Idempotency-Key.
     """
 
@@ -147,6 +148,7 @@ class Op:
     status: int | None = None
     method: str | None = None
     view: View | None = None
+    rehearse: Run | None = None
     unpaged: bool = False
     takes_key: bool = False
 
@@ -221,7 +223,8 @@ class Route:
         arguments = [] if self.inputs is None else [self.inputs.parse(pairs)]
         if self.verb is Verb.PAGE:
             return await self._list(call, arguments, pairs=pairs)
-        result = await self.op.run(call, *arguments)
+        run = self.op.rehearse if call.actor.is_test and self.op.rehearse else self.op.run
+        result = await run(call, *arguments)
         if result is None or result is False:
             raise Refusal(20404, path=call.uri)
         if self.verb is Verb.DELETE:

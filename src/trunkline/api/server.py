@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from trunkline.api.answers import Answer, Headers, error_answer, problem
-from trunkline.api.auth import Actor, authenticate, reach
+from trunkline.api.auth import Actor, authenticate, authenticate_test, reach
 from trunkline.api.fields import Pairs
 from trunkline.api.forms import BODY_BYTES_MAX, parse_form, parse_query, read_body
 from trunkline.api.openapi import OPENAPI_PATH, openapi_document
@@ -128,8 +128,11 @@ class ApiServer:
         authorization = headers.get(b"authorization")
         text = None if authorization is None else authorization.decode("latin-1")
         actor = await authenticate(self._platform, text)
+        actor = actor or await authenticate_test(self._platform, text)
         if actor is None or (actor.key is not None and not route.resource.open_to_keys):
             raise Refusal(20003)
+        if actor.is_test and route.op.rehearse is None:
+            raise Refusal(20008)
         account_sid = match.path.get(route.resource.account, actor.account.sid)
         account = await reach(self._platform, actor, account_sid=account_sid)
         _check_status(route, actor, account=account)

@@ -77,6 +77,20 @@ def set_(
     print_table(COLUMNS, [_shown(changed)])
 
 
+@accounts.command("test-credentials")
+@click.argument("account")
+@options.data_dir_option
+@options.json_option
+def test_credentials(*, account: str, as_json: bool) -> None:
+    """Show an account's test credentials, for which nothing is sent, bought or stored."""
+    told = Platform(options.credentials()).fetch(f"{_path(account)}/test-credentials")
+    if as_json:
+        print_json(told)
+        return
+    facts = {"Account SID": told.get("account_sid"), "Auth token": told.get("auth_token")}
+    print_facts({**facts, "Phone number": told.get("phone_number")})
+
+
 @accounts.command("rotate-token")
 @click.argument("account")
 @click.option("--promote", "does_promote", is_flag=True, help="Make the second token the only one.")

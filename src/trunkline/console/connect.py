@@ -1,5 +1,7 @@
 """The page that helps a program to connect: addresses, credentials, and where inbound texts go."""
 
+from collections.abc import Mapping
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -9,6 +11,7 @@ from trunkline.console.snippets import PLACEHOLDER, curl_snippet, node_snippet, 
 from trunkline.console.visit import Visit
 from trunkline.domain.errors import Refusal
 from trunkline.flows.numbers import Changes, update
+from trunkline.flows.rehearsal import SENDER, credentials
 
 METHODS = ("POST", "GET")
 
@@ -20,7 +23,13 @@ async def show_connect(visit: Visit) -> Response:
 
 async def reveal_token(visit: Visit) -> Response:
     """Show the page with the token; asked for by a form, so that no link can do it."""
-    return await _page(visit, auth_token=visit.platform.directory.auth_token(visit.account))
+    test = await credentials(visit.platform, visit.account.sid)
+    directory = visit.platform.directory
+    return await _page(
+        visit,
+        auth_token=directory.auth_token(visit.account),
+        test={"account_sid": test.sid, "auth_token": directory.test_token(test), "sender": SENDER},
+    )
 
 
 async def change_number(visit: Visit) -> Response:
@@ -39,7 +48,13 @@ async def change_number(visit: Visit) -> Response:
     return visit.done("/connect#numbers")
 
 
-async def _page(visit: Visit, *, auth_token: str = "", notice: str = "") -> Response:
+async def _page(
+    visit: Visit,
+    *,
+    auth_token: str = "",
+    notice: str = "",
+    test: Mapping[str, str] | None = None,
+) -> Response:
     held = await holdings(visit)
     sent_from = [number.phone_number for number in held]
     token = auth_token or PLACEHOLDER
@@ -50,6 +65,7 @@ async def _page(visit: Visit, *, auth_token: str = "", notice: str = "") -> Resp
         held=held,
         methods=METHODS,
         auth_token=auth_token,
+        test=test,
         notice=notice,
         snippets={
             "Python": python_snippet(visit, token, sent_from),

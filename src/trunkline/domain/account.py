@@ -53,6 +53,17 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TestCredential:
+    """Who may ask for what an account may, without anything being done."""
+
+    sid: str
+    account_sid: str
+    sealed_token: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerId:
     """A number whose holder said that an account may text it; it is not the account's own."""
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from trunkline.domain.account import Account, Key, Number
+from trunkline.domain.account import Account, Key, Number, TestCredential
 from trunkline.domain.address import is_tollfree
 from trunkline.domain.service import POOL_MAX, Pool, PoolSender, SenderKind, ServiceSender
 from trunkline.runtime import Bell
@@ -15,6 +15,7 @@ from trunkline.store.records import (
     NUMBERS,
     SERVICE_SENDERS,
     SERVICES,
+    TEST_CREDENTIALS,
     Kind,
     Record,
     child_records,
@@ -49,6 +50,10 @@ class Directory:
         """Return an API key."""
         return await self._record(KEYS, sid)
 
+    async def test_credential(self, sid: str) -> TestCredential | None:
+        """Return test credentials by their SID."""
+        return await self._record(TEST_CREDENTIALS, sid)
+
     async def number(self, phone_number: str) -> Number | None:
         """Return a number that some account holds."""
         return await self._named(NUMBERS, phone_number)
@@ -66,6 +71,10 @@ class Directory:
     def auth_token(self, account: Account) -> str:
         """Return the token with which the account's webhooks are signed."""
         return self._opened(account.sealed_token)
+
+    def test_token(self, credential: TestCredential) -> str:
+        """Return the token of test credentials."""
+        return self._opened(credential.sealed_token)
 
     def auth_tokens(self, account: Account) -> list[str]:
         """Return the tokens that prove who calls: two of them while they are being rotated."""

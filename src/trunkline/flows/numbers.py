@@ -96,12 +96,17 @@ async def buy(
 
     That is one which somebody holds, or which is not of the kind asked for.
     """
-    _check_changes(changes)
-    number = _new_number(platform, account, phone_number=_parsed(phone_number))
+    number = drafted(platform, account, phone_number=_parsed(phone_number), changes=changes)
     if kind not in (None, number.kind):
         raise Refusal(21422, number=number.phone_number)
-    wanted = [_changed(platform, number, changes=changes)]
-    return await _keep(platform, wanted, is_trial=account.is_trial)
+    return await _keep(platform, [number], is_trial=account.is_trial)
+
+
+def drafted(platform: Platform, account: Account, *, phone_number: str, changes: Changes) -> Number:
+    """Return a number as an account would hold it, or refuse what it is to be like."""
+    _check_changes(changes)
+    number = _new_number(platform, account, phone_number=phone_number)
+    return _changed(platform, number, changes=changes)
 
 
 async def buy_in_area(

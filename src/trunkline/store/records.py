@@ -15,6 +15,7 @@ from trunkline.domain.account import (
     Key,
     Media,
     Number,
+    TestCredential,
     Validation,
 )
 from trunkline.domain.carrier import CarrierAccount, Route, SmppCredential
@@ -73,6 +74,9 @@ SMPP_CREDENTIALS = Kind(
 CALLER_IDS = Kind(
     "caller_id", CallerId, lambda c: f"{c.account_sid}:{c.phone_number}", lambda c: c.account_sid
 )
+TEST_CREDENTIALS = Kind(
+    "test_credential", TestCredential, lambda t: t.account_sid, lambda t: t.account_sid
+)
 # By the number it is found what a text from there may be the answer to.
 VALIDATIONS = Kind("validation", Validation, lambda v: None, lambda v: v.phone_number)
 FEEDBACK = Kind("feedback", Feedback, lambda f: f.message_sid, lambda f: f.message_sid)
@@ -91,6 +95,7 @@ REMEMBERED = frozenset(
     for kind in (
         ACCOUNTS,
         KEYS,
+        TEST_CREDENTIALS,
         NUMBERS,
         CARRIERS,
         ROUTES,

@@ -13,7 +13,7 @@ from trunkline.domain.account import Number
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import is_sid
 from trunkline.domain.inventory import NumberKind
-from trunkline.flows import numbers
+from trunkline.flows import numbers, rehearsal
 from trunkline.flows.numbers import SHORT_CODE, Changes
 from trunkline.store.paging import Found, Page
 
@@ -244,6 +244,17 @@ async def create(call: Call, params: CreateNumber) -> Number:
     raise Refusal(21421, message="A PhoneNumber or an AreaCode is required")
 
 
+async def rehearse(call: Call, params: CreateNumber) -> Number:
+    """Answer as if a number were bought."""
+    return rehearsal.number(
+        call.platform,
+        call.account,
+        phone_number=params.phone_number,
+        area_code=params.area_code,
+        changes=_changes(params),
+    )
+
+
 async def page(call: Call, params: ListNumbers, page: Page) -> Found[Number]:
     """List the numbers of the account, newest first."""
     return await numbers.page(call.platform, call.account.sid, where=params.wants, page=page)
@@ -316,7 +327,7 @@ NUMBERS = Resource(
     dialect=V2010,
     view=_view,
     list_key="incoming_phone_numbers",
-    create=Op(run=create, params=CreateNumber),
+    create=Op(run=create, rehearse=rehearse, params=CreateNumber),
     page=Op(run=page, params=ListNumbers),
     fetch=Op(run=fetch),
     update=Op(run=update, params=UpdateNumber),

@@ -13,7 +13,7 @@ from trunkline.api.wire import Address, Code, Period, Sid, Url, Wire, accepted, 
 from trunkline.domain.address import parse_sender
 from trunkline.domain.message import PRICE_UNIT, Direction, Message, Status
 from trunkline.domain.sending import SendRequest
-from trunkline.flows import messages, outbound
+from trunkline.flows import messages, outbound, rehearsal
 from trunkline.flows.idempotency import once
 from trunkline.flows.messages import MessageFilter
 from trunkline.store.paging import Found, Page
@@ -183,7 +183,18 @@ def _price(cost: Decimal | None) -> str | None:
 
 async def create(call: Call, params: CreateMessage) -> Message:
     """Send a message."""
-    request = SendRequest(
+    send = partial(outbound.send, call.platform, call.account)
+    request = _request(params)
+    return await once(call.platform, call.account.sid, request, key=call.idempotency_key, send=send)
+
+
+async def rehearse(call: Call, params: CreateMessage) -> Message:
+    """Answer as if a message were sent."""
+    return rehearsal.message(call.platform, call.account.sid, _request(params))
+
+
+def _request(params: CreateMessage) -> SendRequest:
+    return SendRequest(
         to=params.to,
         from_=params.from_,
         messaging_service_sid=params.messaging_service_sid or None,
@@ -270,7 +281,9 @@ MESSAGES = Resource(
     dialect=V2010,
     view=_view,
     list_key="messages",
-    create=Op(run=create, params=CreateMessage, view=_created_view, takes_key=True),
+    create=Op(
+        run=create, rehearse=rehearse, params=CreateMessage, view=_created_view, takes_key=True
+    ),
     page=Op(run=page, params=ListMessages),
     fetch=Op(run=fetch),
     update=Op(run=update, params=UpdateMessage),
