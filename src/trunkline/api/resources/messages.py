@@ -210,8 +210,6 @@ def _request(params: CreateMessage) -> SendRequest:
         send_at=params.send_at,
         options=_options(params),
     )
-    send = partial(outbound.send, call.platform, call.account)
-    return await once(call.platform, call.account.sid, request, key=call.idempotency_key, send=send)
 
 
 def _options(params: CreateMessage) -> Mapping[str, str]:
