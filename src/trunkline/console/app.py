@@ -1,5 +1,6 @@
 """The console as one application: its routes behind its gate."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -158,6 +159,17 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         for method, path, handler in table
     ]
 
+    return Starlette(
+        routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
+        exception_handlers={HTTPException: _refusals(platform, network)},
+    )
+
+
+def _refusals(
+    platform: Platform, network: Network
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what answers a request that is refused: a page, or words for a script."""
+
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         visit = Visit(
@@ -173,7 +185,4 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
             reason=error.detail,
         )
 
-    return Starlette(
-        routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
-        exception_handlers={HTTPException: refused},
-    )
+    return refused
