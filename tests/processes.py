@@ -170,9 +170,11 @@ class Server:
         finally:
             close(client)
 
-    def say(self, text: str, *, phone: str = PHONE, media: Sequence[str] = ()) -> None:
-        """Let a phone send a text to our number."""
-        form = {"To": self.number, "Body": text, "MediaUrl": media}
+    def say(
+        self, text: str, *, phone: str = PHONE, to: str = "", media: Sequence[str] = ()
+    ) -> None:
+        """Let a phone send a text to a number of ours, as a rule the first."""
+        form = {"To": to or self.number, "Body": text, "MediaUrl": media}
         answer = ask("POST", f"{self._phone(phone)}/texts", form, auth=self.auth)
         assert answer.status == 201, answer.body
 

@@ -46,6 +46,7 @@ class Example:
             "TWILIO_PHONE_NUMBER": server.number,
             "TRUNKLINE_URL": server.base_url,
             "NODE_PATH": str(NODE / "node_modules"),
+            "TZ": "UTC",
         }
 
     def run(self, *arguments: str) -> str:
@@ -227,6 +228,86 @@ def statuses(client: Any, *sids: str) -> set[str]:
 
 def said(process: Process) -> set[str]:
     return set(process.stdout.splitlines())
+
+
+def test_reminders_come_ahead_of_appointments(tmp_path: Path) -> None:
+    """A day and two hours ahead; what is moved comes later, what is called off does not come."""
+    ann, ben = "+15558670501", "+15558670502"
+    with running(tmp_path, clock="manual") as server:
+        reminders = Example("appointment-reminders/reminders.py", server, tmp_path)
+        # It is noon on 1 January 2026, a Thursday.
+        said = reminders.run("book", ann, "2026-01-03 15:00").splitlines()
+        assert said[0] == f"Appointment 1: {ann} on Saturday, 03 January at 15:00"
+        assert [line.split(" by ")[0] for line in said[1:]] == [
+            "Reminded on Friday, 02 January at 15:00",
+            "Reminded on Saturday, 03 January at 13:00",
+        ]
+        said = reminders.run("book", ben, "2026-01-01 15:00").splitlines()
+        assert said[1].startswith("Not reminded with “tomorrow”: ")
+        assert said[2].startswith("Reminded on Thursday, 01 January at 13:00")
+        moved = reminders.run("move", "2", "2026-01-05 09:30")
+        assert len(re.findall(r"SM\w+ is canceled", moved)) == 1
+
+        move_clock(server, hours=27)
+        wait_until(partial(arrives, server, ann))
+        move_clock(server, hours=22)
+        wait_until(partial(arrives, server, ann, count=2))
+        assert server.bodies(ann) == [
+            "Your appointment is tomorrow, on Saturday, 03 January at 15:00.",
+            "Your appointment is in two hours, on Saturday, 03 January at 15:00.",
+        ]
+        assert server.bodies(ben) == []
+
+        move_clock(server, hours=21)
+        wait_until(partial(arrives, server, ben))
+        assert server.bodies(ben) == [
+            "Your appointment is tomorrow, on Monday, 05 January at 09:30."
+        ]
+        listed = [line.split() for line in reminders.run("list").splitlines()]
+        assert [(line[1], *line[3:]) for line in listed] == [
+            (ann, "delivered", "delivered"),
+            (ben, "delivered", "scheduled"),
+        ]
+        called_off = reminders.run("cancel", "2")
+        assert re.findall(r"SM\w+ (.+)", called_off) == ["has left already", "is canceled"]
+
+
+def move_clock(server: Server, *, hours: float = 0, seconds: float = 0) -> None:
+    url = f"{server.base_url}/trunkline/v1/clock"
+    form = {"Seconds": hours * 3600 + seconds}
+    assert ask("POST", url, form, auth=server.auth).status == 200
+
+
+def arrives(server: Server, phone: str, *, count: int = 1) -> bool:
+    """Say whether a phone has so many texts; what is on its way takes a second or two."""
+    move_clock(server, seconds=1)
+    return len(server.bodies(phone)) >= count
+
+
+def test_who_says_stop_is_in_no_further_campaign(server: Server, tmp_path: Path) -> None:
+    """Who did not agree gets nothing; who unsubscribes is told so, then left alone and noted."""
+    campaign = Example("campaign/campaign.py", server, tmp_path)
+    file = tmp_path / "customers.csv"
+    ada, ben, cleo, dan = (f"+155586706{n:02}" for n in range(4))
+    agreed = {ada: "yes", ben: "yes", cleo: "yes", dan: "no", OFF: "yes"}
+    lines = [f"{name},{to},{agreed[to]}" for name, to in zip("ABCDE", agreed, strict=True)]
+    file.write_text("\n".join(["name,phone,agreed", *lines, ""]))
+    report = campaign.run(str(file), "Tulips!").splitlines()
+    assert {"4 of 5 customers had agreed.", "delivered: 3", "undelivered: 1"} <= set(report)
+    assert f"{OFF} undelivered 30003" in report
+    assert [line.split()[2] for line in report if line.startswith("from ")] == ["2", "2"]
+    assert server.bodies(ada) == ["Hello A! Tulips! Reply STOP to get no more of these."]
+    assert server.bodies(dan) == []
+
+    sender = server.inbox(ada)[0]["from"]
+    server.say("Stop", phone=ada, to=sender)
+    wait_until(lambda: len(server.bodies(ada)) == 2)
+    report = campaign.run(str(file), "Roses!").splitlines()
+    assert f"{ada} unsubscribed 21610" in report
+    assert {"delivered: 2", "undelivered: 1", "unsubscribed: 1"} <= set(report)
+    assert len(server.bodies(ada)) == 2
+    assert len(server.bodies(ben)) == len(server.bodies(cleo)) == 2
+    assert file.read_text() == "\n".join(["name,phone,agreed", f"A,{ada},no", *lines[1:], ""])
 
 
 def test_every_example_is_introduced() -> None:
