@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from tests.api.test_retention import passes
 from tests.api.test_routes_admin import add_carrier, add_route, explain
 from tests.api.test_service_sending import send, service
 from tests.harness import Response, Seen, Trunkline
 from trunkline.domain.media import MEDIA_BYTES_MAX, OTHER_BYTES_MAX
+from trunkline.store.sending_tables import short_links
 
 STATUS = "https://app.example.com/status"
 SHOP = "https://shop.example.com"
@@ -148,6 +150,12 @@ def link_in(body: str) -> str:
     return found[1]
 
 
+async def links(trunkline: Trunkline) -> int:
+    """Return how many short links are kept."""
+    query = select(func.count()).select_from(short_links)
+    return await trunkline.app.store.read(lambda db: db.execute(query).scalar_one())
+
+
 async def follow(trunkline: Trunkline, path: str) -> Response:
     """GET a link as a handset does, which has no credentials."""
     answer = await trunkline.request("GET", path, auth=None)
@@ -217,8 +225,11 @@ async def test_a_short_link_ends(trunkline: Trunkline) -> None:
         assert (await follow(trunkline, wrong)).status == 404
     await passes(trunkline, 364)
     assert (await follow(trunkline, paths[1])).status == 200
+    assert await links(trunkline) == 1
     trunkline.clock.advance(2 * 86_400)
     assert (await follow(trunkline, paths[1])).status == 404
+    await passes(trunkline, 2)
+    assert await links(trunkline) == 0
 
 
 async def test_large_files_go_as_a_link_where_they_do_not_as_mms(trunkline: Trunkline) -> None:
