@@ -239,6 +239,7 @@ class App:
         self.platform.rules = replace(
             self.platform.rules,
             starting_balance=config.starting_balance,
+            account_concurrency=config.account_concurrency,
             countries=frozenset(config.countries) or None,
             webhook_retry_seconds=config.webhook_retry_seconds,
             retention=config.retention,
@@ -368,6 +369,7 @@ class App:
                 base_url=base_url,
                 carrier=CARRIER,
                 starting_balance=config.starting_balance,
+                account_concurrency=config.account_concurrency,
                 countries=frozenset(config.countries) or None,
                 webhook_retry_seconds=config.webhook_retry_seconds,
                 retention=config.retention,

@@ -30,6 +30,7 @@ RETRIES_MAX = 20
 RETRY_SECONDS_MAX = 604_800
 # Each holds a socket and up to 64 kB; one process has 1,024 file descriptors by default.
 WEBHOOK_CONCURRENCY_MAX = 500
+ACCOUNT_CONCURRENCY_MAX = 1000  # As many as the server answers of all accounts together.
 # Below it a slow disk would cost a node its leases; nobody waits five minutes for another node.
 LEASE_SECONDS_MIN, LEASE_SECONDS_MAX = 2, 300
 # Each is a node with connections to the database of its own, of which PostgreSQL grants 100 where
@@ -223,6 +224,12 @@ class Config(BaseModel):
         "The price of an outbound segment in US dollars, by country, where it differs from the"
         " built-in list.",
         must="a table of two-letter countries (US) and prices from 0 to 1000",
+    )
+    account_concurrency: Annotated[int, Field(ge=1, le=ACCOUNT_CONCURRENCY_MAX)] = _setting(
+        ACCOUNT_CONCURRENCY_MAX,
+        "How many requests of one account are answered at once; more of them are put off with 429"
+        " and error 20429.",
+        must=f"a whole number from 1 to {ACCOUNT_CONCURRENCY_MAX}",
     )
     countries: tuple[Annotated[Country, _check(COUNTRY_NAMES.__contains__)], ...] = _setting(
         (),

@@ -14,7 +14,7 @@ LIVE = frozenset(
         *("webhook_allow", "webhook_retry_seconds", "webhook_concurrency"),
         # The file of a certificate is read again even where its path is the same.
         *("smpp_tls_cert", "smpp_tls_key"),
-        *("starting_balance", "prices", "countries"),
+        *("starting_balance", "prices", "countries", "account_concurrency"),
         *(name for name in Config.model_fields if name.startswith("retention_")),
         *("drain_seconds", "disk_free_min_mb", "metrics_open", "metrics_token"),
     }

@@ -190,6 +190,40 @@ async def test_a_bug_is_answered_and_logged(
     assert trunkline.account_sid not in record.getMessage()
 
 
+async def test_an_account_has_so_many_requests_answered_at_once(
+    trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them are put off and not carried out; another account has room of its own."""
+    shop = (await trunkline.request("POST", "/2010-04-01/Accounts.json", {})).json
+    inside: asyncio.Queue[None] = asyncio.Queue()
+    gate = asyncio.Event()
+
+    async def slow(call: Call) -> Account:
+        inside.put_nowait(None)
+        await gate.wait()
+        return call.account
+
+    platform = trunkline.app.platform
+    monkeypatch.setattr(platform, "rules", replace(platform.rules, account_concurrency=2))
+    monkeypatch.setattr(trunkline.app, "asgi", server_with(trunkline, slow))
+
+    async def ask(sid: str = trunkline.account_sid) -> Response:
+        return await trunkline.request("GET", f"/2010-04-01/Accounts/{sid}.json")
+
+    held = [asyncio.create_task(ask()) for _ in range(2)]
+    held += [asyncio.create_task(ask(shop["sid"]))]
+    for _ in held:
+        await inside.get()
+    refused = await ask()
+    assert (refused.status, refused.json["code"], inside.qsize()) == (429, 20429, 0)
+    assert refused.headers["twilio-concurrent-requests"] == "2"
+    assert int(refused.headers["retry-after"]) >= 1
+    gate.set()
+    assert [answer.status for answer in await asyncio.gather(*held)] == [200] * 3
+    later = await ask()
+    assert (later.status, later.headers["twilio-concurrent-requests"]) == (200, "1")
+
+
 async def test_too_many_requests_at_once_are_put_off(
     trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

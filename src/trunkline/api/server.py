@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from trunkline.api.answers import Answer, Headers, error_answer, problem
 from trunkline.api.auth import Actor, authenticate, authenticate_test, reach
+from trunkline.api.concurrency import Concurrency
 from trunkline.api.fields import Pairs
 from trunkline.api.forms import BODY_BYTES_MAX, parse_form, parse_query, read_body
 from trunkline.api.openapi import OPENAPI_PATH, openapi_document
@@ -44,6 +45,8 @@ _PREFLIGHT: Headers = (
 )
 # Where a request's scope says which route it took; a path that is nobody's is no label.
 ROUTE, NO_ROUTE = "trunkline.route", "none"
+# There as well: whose requests the answer tells of, and among whose this one is counted.
+SHOWN, COUNTED = "trunkline.account", "trunkline.counted"
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -60,6 +63,7 @@ class ApiServer:
         self._router = Router(declared)
         self._openapi = openapi_document(declared)
         self._running = 0
+        self._by_account = Concurrency()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -75,6 +79,8 @@ class ApiServer:
             return
         finally:
             self._running -= 1
+            if account_sid := scope.get(COUNTED):
+                self._by_account.leave(account_sid)
             request_id.set("")
 
     @property
@@ -102,6 +108,7 @@ class ApiServer:
                 allow = ", ".join((*match.methods, "OPTIONS")).encode()
                 return error_answer(Refusal(20004), path=path, headers=((b"allow", allow),))
             call = await self._call(match.route, match, scope=scope, headers=headers)
+            self._count(call.account.sid, scope)
             pairs = await _pairs(scope, receive, headers=headers)
             if pairs is None:
                 message = f"A request's body may have {BODY_BYTES_MAX} bytes"
@@ -147,8 +154,14 @@ class ApiServer:
             idempotency_key=None if key is None else key.decode("latin-1").strip(),
         )
 
+    def _count(self, account_sid: str, scope: Scope) -> None:
+        """Count a request among its account's, or refuse it (20429)."""
+        scope[SHOWN] = account_sid
+        self._by_account.enter(account_sid, most=self._platform.rules.account_concurrency)
+        scope[COUNTED] = account_sid
+
     async def _send(self, answer: Answer, scope: Scope, *, send: Send, started: float) -> None:
-        headers = [*answer.headers, *self._common_headers(started)]
+        headers = [*answer.headers, *self._common_headers(scope, started=started)]
         if answer.status != 204:
             headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -174,12 +187,14 @@ class ApiServer:
             facts |= {"status": status, "duration_ms": round(seconds * 1000, 3)}
             _log.log(level, "request", extra=facts)
 
-    def _common_headers(self, started: float) -> Headers:
+    def _common_headers(self, scope: Scope, *, started: float) -> Headers:
         seconds = asyncio.get_running_loop().time() - started
+        account_sid = scope.get(SHOWN)
+        running = self._by_account.of(account_sid) if account_sid else self._running
         return (
             (b"twilio-request-id", request_id.get().encode()),
             (b"twilio-request-duration", f"{seconds:.3f}".encode()),
-            (b"twilio-concurrent-requests", str(self._running).encode()),
+            (b"twilio-concurrent-requests", str(running).encode()),
             *_CORS,
         )
 

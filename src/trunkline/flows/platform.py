@@ -40,6 +40,7 @@ class Rules:
     base_url: str
     carrier: str = "simulated"  # The carrier account in front of the simulated network.
     starting_balance: Decimal = Decimal(1000)
+    account_concurrency: int = 1000  # Requests of one account that are answered at once.
     countries: frozenset[str] | None = None  # Where anybody may send to; None: everywhere.
     webhook_retry_seconds: tuple[float, ...] = (5, 30, 120, 600, 3600)
     retention: Periods = field(default_factory=Periods)
