@@ -42,13 +42,22 @@ FORMS = {
     "update messaging geo permissions": {
         "Permissions": '{"country_code": "US", "type": "country", "enabled": true}'
     },
+    "create messaging service": {"FriendlyName": "Reminders"},
+    "create messaging service alpha sender": {"AlphaSender": "Second"},
+    "create messaging service destination alpha sender": {
+        "AlphaSender": "Second",
+        "IsoCountryCode": "DE",
+    },
 }
 PROMOTION = "auth token promotion"
+# There are none; what may be asked of them is refused.
+CHANNEL_SENDER = "messaging service channel sender"
 ROUTES = [
     route
     for resource in RESOURCES
     for route in resource.routes()
     if route.verb is not Verb.DOWNLOAD and "MachineToMachine" not in route.path
+    if resource.name != CHANNEL_SENDER or route.verb is Verb.PAGE
 ]
 
 
@@ -116,7 +125,50 @@ async def sids_of(trunkline: Trunkline) -> dict[str, dict[str, str]]:
     paths = {name: {**common, "Sid": sid} for name, sid in sids.items()}
     for kind, country in COUNTRY.items():
         paths[f"available phone number ({kind.value})"] = {**common, "CountryCode": country}
-    return paths | {"": {**common, "CountryCode": "US"}}
+    return paths | await in_a_service(trunkline) | {"": {**common, "CountryCode": "US"}}
+
+
+async def in_a_service(trunkline: Trunkline) -> dict[str, dict[str, str]]:
+    """Make a service with a sender of every kind, and another one; return what leads to them."""
+    services = "/messaging/v1/Services"
+
+    async def made(path: str, **form: str) -> str:
+        answer = await trunkline.request("POST", path, form)
+        assert answer.status == 201, answer.body
+        sid: str = answer.json["sid"]
+        return sid
+
+    code = await made("/trunkline/v1/numbers", PhoneNumber="72345")
+    number = await made(f"{trunkline.base}/IncomingPhoneNumbers.json", AreaCode="415")
+    name = "messaging service"
+    service = await made(services, FriendlyName="Reminders")
+    pool = f"{services}/{service}"
+    sids = {
+        "phone number": await made(f"{pool}/PhoneNumbers", PhoneNumberSid=number),
+        "short code": await made(f"{pool}/ShortCodes", ShortCodeSid=code),
+        "alpha sender": await made(f"{pool}/AlphaSenders", AlphaSender="First"),
+        "destination alpha sender": await made(
+            f"{pool}/DestinationAlphaSenders", AlphaSender="First", IsoCountryCode="DE"
+        ),
+    }
+    paths = {f"{name} {k}": {"ServiceSid": service, "Sid": sid} for k, sid in sids.items()}
+    return paths | {
+        name: {"Sid": await made(services, FriendlyName="Other")},
+        "short code": {"AccountSid": trunkline.account_sid, "Sid": code},
+        CHANNEL_SENDER: {"ServiceSid": service},
+    }
+
+
+async def senders_to_add(trunkline: Trunkline) -> dict[str, dict[str, str]]:
+    """Return the forms that put numbers into a service which are in none."""
+    bought = await trunkline.request(
+        "POST", f"{trunkline.base}/IncomingPhoneNumbers.json", {"AreaCode": "415"}
+    )
+    code = await trunkline.request("POST", "/trunkline/v1/numbers", {"PhoneNumber": "72346"})
+    return {
+        "create messaging service phone number": {"PhoneNumberSid": bought.json["sid"]},
+        "create messaging service short code": {"ShortCodeSid": code.json["sid"]},
+    }
 
 
 async def caller_id(trunkline: Trunkline, phone: str) -> str:
@@ -144,13 +196,14 @@ def turn(route: Route) -> tuple[bool, bool, bool]:
 async def test_every_operation_answers_as_it_is_described(trunkline: Trunkline) -> None:
     """With the status, every field, and values of their kinds; deletions come last."""
     paths = await sids_of(trunkline)
+    forms = FORMS | await senders_to_add(trunkline)
     for route in sorted(ROUTES, key=turn):
         name = route.resource.name
         if name == PROMOTION:
             await trunkline.request("POST", "/v1/AuthTokens/Secondary", {})
         if (name, route.verb) == ("signing key", Verb.DELETE):
             continue  # The same key, which is gone.
-        form = FORMS.get(f"{route.verb} {name}")
+        form = forms.get(f"{route.verb} {name}")
         path = f"{route.path}.json".format_map(paths.get(name, paths[""]))
         answer = await trunkline.request(route.method, path, form)
         assert answer.status == route.status, (path, answer.body)
