@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_pictures_go_both_ways(server: Server, app: str) -> None:
     (noted,) = seen(app, phone)
     assert (noted["NumMedia"], noted["MessageSid"][:2]) == ("1", "MM")
     (url,) = answer["media"]
-    picture = ask("GET", url, auth=server.auth)
+    way = ask("GET", url, auth=server.auth)
+    assert way.status == 307
+    picture = ask("GET", urljoin(url, way.headers["location"]))
     assert (picture.status, picture.headers["content-type"]) == (200, "image/png")
     assert picture.body == PIXEL
 
