@@ -472,8 +472,16 @@ async def test_the_numbers_of_a_closed_account_are_in_no_service(trunkline: Trun
     )
     theirs = (await post(trunkline, "", auth=auth, FriendlyName="Theirs")).json["sid"]
     await post(trunkline, f"/{theirs}/PhoneNumbers", auth=auth, PhoneNumberSid=number.json["sid"])
+    now, number_of = trunkline.clock.now(), number.json["phone_number"]
+    await trunkline.app.store.write(
+        lambda db: keep_sticky(db, sub["sid"], theirs, {PHONE: number_of}, now=now)
+    )
     closed = await trunkline.request("POST", f"{base}.json", {"Status": "closed"})
     assert closed.status == 200
+    remembered = await trunkline.app.store.read(
+        lambda db: find_sticky(db, sub["sid"], theirs, [PHONE])
+    )
+    assert remembered == {}
     wanted = {"PhoneNumber": number.json["phone_number"]}
     path = f"{trunkline.base}/IncomingPhoneNumbers.json"
     again = await trunkline.request("POST", path, wanted)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from trunkline.domain.account import Account, AccountStatus, Key
 from trunkline.domain.errors import Refusal
 from trunkline.flows.platform import Platform
+from trunkline.flows.pools import forget_account
 from trunkline.store.paging import Found, Page
 from trunkline.store.pools import leave_pool
 from trunkline.store.records import (
@@ -124,6 +125,8 @@ async def update(
 
     account = await platform.store.write(work)
     platform.directory.forget()
+    if account is not None and account.status is AccountStatus.CLOSED:
+        await forget_account(platform, sid)
     return account
 
 

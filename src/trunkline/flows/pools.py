@@ -6,6 +6,7 @@ from functools import partial
 from trunkline.domain.service import ServiceSender
 from trunkline.flows.platform import Platform
 from trunkline.store.pools import forget_known
+from trunkline.store.records import SERVICES, child_records
 
 
 async def forget_senders(platform: Platform, left: Iterable[ServiceSender | None]) -> None:
@@ -15,6 +16,13 @@ async def forget_senders(platform: Platform, left: Iterable[ServiceSender | None
             await forget_recipients(
                 platform, member.account_sid, member.service_sid, sender=member.sender
             )
+
+
+async def forget_account(platform: Platform, account_sid: str) -> None:
+    """Forget whom the services of an account that was closed wrote to."""
+    found = await platform.store.read(lambda db: child_records(db, SERVICES, account_sid))
+    for service in found:
+        await forget_recipients(platform, account_sid, service.sid)
 
 
 async def forget_recipients(
