@@ -177,12 +177,24 @@ async def test_a_trial_sends_fifty_messages_a_day(trial: Trial) -> None:
 
 
 async def test_a_service_of_a_trial_is_no_way_around(trial: Trial) -> None:
-    """What it may not send from its number, it may not send from a service."""
-    service = await trial.program.request(
-        "POST", "/messaging/v1/Services", {"FriendlyName": "All"}, auth=trial.auth
+    """What it may not send from its number or from a name, it may not send from a service."""
+    program, services = trial.program, "/messaging/v1/Services"
+    made = await program.request("POST", services, {"FriendlyName": "All"}, auth=trial.auth)
+    sid = made.json["sid"]
+    named = await program.request(
+        "POST", f"{services}/{sid}/AlphaSenders", {"AlphaSender": "Shop"}, auth=trial.auth
     )
-    sid = service.json["sid"]
-    assert refusal(await trial.send(MessagingServiceSid=sid, From="")) == (400, 21608)
+    assert named.status == 201
+    british = "+447400123456"
+    assert refusal(await trial.send(british, MessagingServiceSid=sid, From="")) == (400, 21608)
+    await trial.verify(british)
+    sent = await trial.send(british, MessagingServiceSid=sid, From="")
+    await program.run_for(5)
+    assert (await trial.fetch(f"/Messages/{sent.json['sid']}.json"))["error_code"] == 21704
+    await program.request("POST", f"{ADMIN}/{trial.sid}", {"Type": "Full"})
+    sent = await trial.send(british, MessagingServiceSid=sid, From="")
+    await program.run_for(5)
+    assert (await program.app.network.inbox(british))[-1].peer == "Shop"
 
 
 @pytest.mark.parametrize("form", [{}, {"Type": "Half"}, {"Country": "XX"}, {"Country": "USA"}])

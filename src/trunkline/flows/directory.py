@@ -119,7 +119,10 @@ def find_pool(db: Connection, service_sid: str) -> Pool | None:
     service = find_record(db, SERVICES, service_sid)
     if service is None:
         return None
+    account = find_record(db, ACCOUNTS, service.account_sid)
     members = child_records(db, SERVICE_SENDERS, service_sid, limit=POOL_MAX)
+    if account is not None and account.is_trial:
+        members = [member for member in members if member.kind is not SenderKind.ALPHANUMERIC]
     found = [_pool_sender(db, member) for member in members]
     return Pool(service, tuple(sender for sender in found if sender))
 
