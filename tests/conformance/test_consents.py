@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, text, update
+from sqlalchemy import Connection, delete, event, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.databases import DATABASES
@@ -137,3 +138,30 @@ async def test_history_is_paged_and_its_chain_is_checked(store: Database) -> Non
     forged, unfounded = await store.read(lambda db: list(breaks(db)))
     assert forged.example == f"{ACCOUNT} number 3"
     assert unfounded.what == "consents: no entry of the history says so"
+
+
+@pytest.mark.sqlite
+async def test_no_question_looks_through_all_rows_of_an_account(store: Database) -> None:
+    """SQLite plans without knowing how many there are, and must be led to the right index."""
+    await put(store, said(Consent.OUT))
+    asked: list[tuple[str, Any]] = []
+
+    def query(db: Connection) -> list[str]:
+        def note(*args: Any) -> None:
+            asked.append((args[2], args[3]))
+
+        event.listen(db, "before_cursor_execute", note)
+        states(db, ACCOUNT, [ANNA, BEN])
+        page_states(db, ACCOUNT, status=Consent.OUT, after=(ANNA, SERVICE), limit=5)
+        page_states(db, ACCOUNT, recipient=ANNA, limit=5)
+        page_history(db, ACCOUNT, recipient=ANNA, before=7, limit=5)
+        event.remove(db, "before_cursor_execute", note)
+        explained = [
+            db.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in asked
+        ]
+        return [" ".join(str(row[3]) for row in rows) for rows in explained]
+
+    plans = await store.read(query)
+    wanted = ("recipient=?", "status=?", "recipient=?", "recipient=?")
+    for plan, column in zip(plans, wanted, strict=True):
+        assert f"account_sid=? AND {column}" in plan

@@ -224,7 +224,8 @@ def page_states(
     limit: int,
 ) -> list[State]:
     """Return what recipients want, in the order of their addresses, behind the pair *after*."""
-    query = select(consents).where(consents.c.account_sid == account_sid)
+    columns = [consents.c[name] for name in ("recipient", "scope", "status", "since")]
+    query = select(*columns).where(consents.c.account_sid == account_sid)
     if status is not None:
         query = query.where(consents.c.status == status.value)
     if recipient is not None:

@@ -39,7 +39,8 @@ consents = Table(
     Column("scope", String(ADDRESS_LENGTH), primary_key=True),
     Column("status", String(8), nullable=False),
     Column("since", Instant, nullable=False),
-    Index("consents_by_status", "account_sid", "status", "recipient", "scope"),
+    # With all that is listed: SQLite takes it only so, the key being as good in its eyes.
+    Index("consents_by_status", "account_sid", "status", "recipient", "scope", "since"),
     sqlite_with_rowid=False,
 )
 
@@ -58,8 +59,8 @@ consent_history = Table(
     Column("consented_at", Instant, nullable=False),
     Column("at", Instant, nullable=False),
     Column("digest", String(64), nullable=False),
+    # Without a rowid SQLite would look for a recipient among all rows of the account.
     Index("consent_history_by_recipient", "account_sid", "recipient", "number"),
-    sqlite_with_rowid=False,
 )
 
 # What went wrong with an account's resources, for its people: failed webhooks, rejected requests.

@@ -86,7 +86,7 @@ def _make_consents() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "consents_by_status", "consents", ["account_sid", "status", "recipient", "scope"]
+        "consents_by_status", "consents", ["account_sid", "status", "recipient", "scope", "since"]
     )
     op.create_table(
         "consent_history",
@@ -101,7 +101,6 @@ def _make_consents() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("account_sid", "number"),
-        sqlite_with_rowid=False,
     )
     op.create_index(
         "consent_history_by_recipient", "consent_history", ["account_sid", "recipient", "number"]
