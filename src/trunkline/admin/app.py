@@ -52,6 +52,7 @@ from trunkline.admin.customers import (
 from trunkline.admin.nodes import list_nodes
 from trunkline.admin.numbers import add_number, list_numbers, remove_number
 from trunkline.admin.phones import change_phone, list_phones, read_inbox, send_text
+from trunkline.admin.preview import check_messages
 from trunkline.admin.retention import (
     change_account_retention,
     reset_account_retention,
@@ -99,6 +100,7 @@ def _table() -> dict[str, dict[str, Handler]]:
         "/phones/{number}/texts": {"POST": send_text},
         "/numbers": {"GET": list_numbers, "POST": add_number},
         "/numbers/{number}": {"DELETE": remove_number},
+        "/messages/check": {"POST": check_messages},
         "/messages/{sid}/trace": {"GET": show_trace},
         "/clock": {"POST": move_clock},
         "/carrier-types": {"GET": list_types},

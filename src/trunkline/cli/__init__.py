@@ -13,7 +13,7 @@ from trunkline.cli.options import data_dir_option
 COMMANDS = {
     "up": ("up", "Start the platform."),
     "credentials": ("credentials", "Show how to sign in to the platform."),
-    "send": ("messages", "Send a message through the API."),
+    "send": ("messages", "Send a message through the API, or one to everybody in a file."),
     "messages": ("messages", "List messages, newest first."),
     "phone": ("phone", "Hold a simulated phone in your hand."),
     "carriers": ("carriers", "Set up the carriers that messages leave by."),

@@ -3,7 +3,7 @@
 import base64
 import http.client
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -81,7 +81,7 @@ class Platform:
             ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise click.ClickException(f"{self.base_url} cannot be asked: {error}.") from error
-        document = {} if status == HTTPStatus.NO_CONTENT else self._document(content)
+        document = {} if status == HTTPStatus.NO_CONTENT else self.document(content)
         if status >= 300:
             code = document.get("code", status)
             missing = _missing(path) if code == NOT_FOUND else ""
@@ -91,7 +91,7 @@ class Platform:
 
     def _exchange(self, method: str, path: str, *, body: str | None) -> tuple[int, bytes]:
         parts = urlsplit(self.base_url)
-        headers = {"Authorization": f"Basic {self._token()}", "Accept": "application/json"}
+        headers = self.headers()
         if body is not None:
             headers["Content-Type"] = FORM
         connection = _connection(parts)
@@ -102,17 +102,62 @@ class Platform:
         finally:
             connection.close()
 
-    def _token(self) -> str:
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request."""
         pair = f"{self.credentials.account_sid}:{self.credentials.auth_token}"
-        return base64.b64encode(pair.encode()).decode()
+        token = base64.b64encode(pair.encode()).decode()
+        return {"Authorization": f"Basic {token}", "Accept": "application/json"}
 
-    def _document(self, content: bytes) -> Document:
+    def document(self, content: bytes) -> Document:
+        """Return the document that an answer holds."""
         try:
             return msgspec.json.decode(content, type=Document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise click.ClickException(
                 f"What answers at {self.base_url} is no Trunkline."
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it is: good or bad; one that is no JSON object has an empty document."""
+
+    status: int
+    headers: Mapping[str, str]
+    document: Document
+
+
+@dataclass(slots=True)
+class Line:
+    """A connection that is kept for many requests, and made anew where it was lost.
+
+    Its trouble is an OSError or an HTTPException, for whoever knows what to do about it.
+    """
+
+    platform: Platform
+    _connection: http.client.HTTPConnection | None = None
+
+    def post(self, path: str, form: Fields, *, headers: Mapping[str, str]) -> Reply:
+        """Return the answer to a form."""
+        sent = {**self.platform.headers(), "Content-Type": FORM, **headers}
+        if self._connection is None:
+            self._connection = _connection(urlsplit(self.platform.base_url))
+        try:
+            prefix = urlsplit(self.platform.base_url).path
+            self._connection.request("POST", prefix + path, body=_encode(form), headers=sent)
+            answer = self._connection.getresponse()
+            content = answer.read(ANSWER_SIZE_MAX + 1)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, found, _document_or_none(content))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def rows(document: Document, key: str) -> list[Document]:
@@ -141,6 +186,13 @@ def _part(document: Document, key: str, *, kind: type[T]) -> T:
         raise click.ClickException(
             f"The platform's answer has no {key!r}: is it of another version?"
         ) from error
+
+
+def _document_or_none(content: bytes) -> Document:
+    try:
+        return msgspec.json.decode(content, type=Document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
 
 
 def _connection(parts: SplitResult) -> http.client.HTTPConnection:

@@ -1,16 +1,23 @@
 """`trunkline send` and `trunkline messages`: the Twilio API from the command line."""
 
+import contextlib
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from itertools import islice
+from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 
 from trunkline.cli import options
+from trunkline.cli.bulk import Order, send_campaign
+from trunkline.cli.campaign import read_campaign
 from trunkline.cli.client import Document, Fields, Platform, rows
+from trunkline.cli.journal import SUFFIX, Journal
 from trunkline.cli.show import brief, cell, print_json, print_table
 from trunkline.domain.message import Status
 
+WAIT_SECONDS_MAX = 86_400  # A message ends within ten hours, unless its carrier says nothing.
 # What the API gives in one page; more than one look at a terminal takes in.
 LIMIT_MAX = 1000
 # A rare status is looked for among the newest messages, not in all of history.
@@ -31,20 +38,73 @@ COLUMNS = {
 }
 
 
+class Bulk(TypedDict):
+    """How everybody in a file is sent to."""
+
+    template: str | None
+    to_column: str | None
+    allow_duplicates: bool
+    yes: bool
+    wait_seconds: float
+    no_wait: bool
+    report: str | None
+
+
 @click.command()
-@click.argument("to")
-@click.argument("body")
+@click.argument("to", required=False)
+@click.argument("body", required=False)
 @click.option("--from", "sender", metavar="NUMBER", help="Send from this number of the account.")
+@click.option("--service", metavar="MG…", help="Send with this Messaging Service.")
 @click.option("--media", multiple=True, metavar="URL", help="Attach a file; may be repeated.")
+@click.option("--csv", "contacts", metavar="FILE", help="Send to everybody in a CSV file.")
+@click.option("--template", metavar="TEXT", help="With --csv: the text, with {{column}}s in it.")
+@click.option("--to-column", metavar="NAME", help="With --csv: the column of the numbers.")
+@click.option("--allow-duplicates", is_flag=True, help="With --csv: numbers may repeat.")
+@click.option("--yes", is_flag=True, help="With --csv: do not ask before sending.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, WAIT_SECONDS_MAX),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --csv: for how long the texts are followed.",
+)
+@click.option("--no-wait", is_flag=True, help="With --csv: do not wait for what becomes of them.")
+@click.option("--report", metavar="FILE", help="With --csv: where to write what became of each.")
 @options.data_dir_option
 @options.json_option
-def send(*, to: str, body: str, sender: str | None, media: tuple[str, ...], as_json: bool) -> None:
-    """Send a message through the API.
+def send(
+    *,
+    to: str | None,
+    body: str | None,
+    sender: str | None,
+    service: str | None,
+    media: tuple[str, ...],
+    as_json: bool,
+    contacts: str | None,
+    **bulk: Unpack[Bulk],
+) -> None:
+    """Send a message through the API, or one to everybody in a file.
 
-    Without --from it is sent from the account's first number.
+    Without --from or --service it is sent from the account's first number.
+
+    With --csv and --template every line is checked before anything is sent. How far it came stands
+    in a file beside the contacts, so that the same command goes on where it was interrupted.
     """
+    if sender and service:
+        raise click.UsageError("A message is sent --from a number or with a --service.")
     platform = Platform(options.credentials())
-    form = [("To", to), ("From", sender or platform.credentials.phone_number), ("Body", body)]
+    who = ("From", sender or platform.credentials.phone_number)
+    if service:
+        who = ("MessagingServiceSid", service)
+    if contacts is not None:
+        if to is not None or media or as_json:
+            raise click.UsageError("--csv goes with --template, not with TO, --media or --json.")
+        click.get_current_context().exit(_send_to_all(platform, who, Path(contacts), **bulk))
+    if to is None or body is None:
+        raise click.UsageError("Say whom to text and what, or give --csv and --template.")
+    form = [("To", to), who, ("Body", body)]
     form += [("MediaUrl", url) for url in media]
     message = platform.post(platform.account_path("Messages.json"), form)
     if as_json:
@@ -52,6 +112,37 @@ def send(*, to: str, body: str, sender: str | None, media: tuple[str, ...], as_j
         return
     sid, status = cell(message.get("sid")), cell(message.get("status"))
     click.echo(f"{sid} to {cell(message.get('to'))} is {status}.")
+
+
+def _send_to_all(
+    platform: Platform,
+    who: tuple[str, str],
+    path: Path,
+    **bulk: Unpack[Bulk],
+) -> int:
+    """Send to everybody in the file at *path*; return the exit code."""
+    if bulk["template"] is None:
+        raise click.UsageError("--csv needs a --template.")
+    report = bulk["report"]
+    try:
+        campaign = read_campaign(
+            path,
+            bulk["template"],
+            sender="=".join((platform.credentials.account_sid, *who)),
+            column=bulk["to_column"],
+            may_repeat=bulk["allow_duplicates"],
+        )
+        journal = Journal.open(path.with_name(path.name + SUFFIX), campaign.digest)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    order = Order(
+        sender=[who],
+        wait_seconds=0.0 if bulk["no_wait"] else bulk["wait_seconds"],
+        is_confirmed=bulk["yes"],
+        report=Path(report) if report else path.with_name(path.stem + ".report.csv"),
+    )
+    with contextlib.closing(journal):
+        return send_campaign(platform, campaign, journal=journal, order=order)
 
 
 @click.command()
