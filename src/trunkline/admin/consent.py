@@ -14,6 +14,7 @@ from trunkline.domain.keywords import Action, OptOutRules, Wording
 from trunkline.domain.service import MessagingService
 from trunkline.flows import optout, proof, services
 from trunkline.flows.proof import PAGE_MAX, Item
+from trunkline.flows.services import Changes
 from trunkline.store.consents import State
 from trunkline.store.paging import Page
 
@@ -99,8 +100,14 @@ async def change_service(ask: Ask) -> Answer:
     requires = _TRUTH.get((ask.value("RequiresConsent") or "").lower())
     if requires is None:
         raise Refusal(20422, name="`RequiresConsent`", reason="must be true or false")
-    service = await optout.require_consent(ask.platform, ask.path("sid"), is_required=requires)
-    return json_answer(_service(service))
+    service = await optout.find_service(ask.platform, ask.path("sid"))
+    changed = await services.update(
+        ask.platform,
+        service.account_sid,
+        sid=service.sid,
+        changes=Changes(requires_consent=requires),
+    )
+    return json_answer(_service(changed or service))
 
 
 async def show_keywords(ask: Ask) -> Answer:

@@ -28,6 +28,7 @@ from trunkline.console.carriers import (
     try_connection,
 )
 from trunkline.console.connect import change_number, reveal_token, show_connect
+from trunkline.console.consent import show_consent
 from trunkline.console.gate import Gate
 from trunkline.console.live import Live
 from trunkline.console.log import show_log
@@ -127,6 +128,7 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
         ("GET", "/media/{account_sid}/{message_sid}/{sid}", serve_medium),
         ("GET", "/services", show_services),
         ("POST", "/services/{sid}/consent", change_consent),
+        ("GET", "/consent", show_consent),
         ("GET", "/carriers", show_carriers),
         ("POST", "/carriers", add_carrier),
         # A carrier may be called `new`.

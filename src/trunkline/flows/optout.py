@@ -1,7 +1,6 @@
-"""What a Messaging Service says of opt-out: words and answers of its own, and who must opt in."""
+"""What a Messaging Service says of opt-out: words and answers of its own."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -21,24 +20,9 @@ from trunkline.store.records import (
 )
 
 
-async def require_consent(
-    platform: Platform, service_sid: str, *, is_required: bool
-) -> MessagingService:
-    """Let a service send only to those who opted in, or to all who did not opt out."""
-
-    def work(db: Connection) -> MessagingService:
-        alone(db)
-        service = replace(
-            _required(db, service_sid),
-            requires_consent=is_required,
-            updated_at=platform.clock.now(),
-        )
-        update_record(db, SERVICES, service)
-        return service
-
-    changed = await platform.store.write(work)
-    platform.directory.forget()
-    return changed
+async def find_service(platform: Platform, service_sid: str) -> MessagingService:
+    """Return a service of any account, or refuse (20404)."""
+    return await platform.store.read(lambda db: _required(db, service_sid))
 
 
 async def rules_of(platform: Platform, service_sid: str) -> OptOutRules | None:
