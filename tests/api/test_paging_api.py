@@ -99,10 +99,17 @@ async def test_an_empty_list_is_a_page(trunkline: Trunkline) -> None:
     assert empty["next_page_uri"] is empty["previous_page_uri"] is None
 
 
+async def test_a_page_is_no_larger_than_it_may_be(trunkline: Trunkline) -> None:
+    """SDKs ask for a page as large as the list that a program wants."""
+    path = f"{trunkline.base}/Messages.json"
+    answer = await trunkline.request("GET", path, {"PageSize": "10000"})
+    assert (answer.status, answer.json["page_size"]) == (200, 1000)
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
-        *(("PageSize=1001", 20007), ("PageSize=0", 20007), ("PageSize=-5", 20007)),
+        *(("PageSize=0", 20007), ("PageSize=-5", 20007)),
         *(("PageSize=NaN", 20007), ("Page=x", 20422), ("PageToken=x", 21481)),
         *(("Page=1", 21481), ("PageToken=PA%00", 21481), ("DateSent=soon", 20422)),
     ],

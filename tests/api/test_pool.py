@@ -102,8 +102,10 @@ class Desk:
     pool: Pool[Row]
 
     async def work(self) -> None:
-        """Step until nothing moves."""
-        while await self.pool.step():
+        """Step until nothing moves, and what was started has had its time to end."""
+        idle = 0
+        while idle < 2:
+            idle = 0 if await self.pool.step() else idle + 1
             for _ in range(5):
                 await asyncio.sleep(0)
 

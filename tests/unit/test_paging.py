@@ -59,7 +59,7 @@ def test_a_token_says_where_the_page_lies() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "code"),
     [
-        *(("PageSize", t, 20007) for t in ("0", "1001", "-1", "NaN", "1.5", "٣", "9" * 50)),
+        *(("PageSize", t, 20007) for t in ("0", "-1", "NaN", "1.5", "٣", "9" * 50)),
         *(("Page", t, 20422) for t in ("-1", "first", "1.0", "9" * 50)),
         ("Page", "1", 21481),
         *(("PageToken", t, 21481) for t in ("x", "PA", "PASM1", f"PX{sid(1)}", f"pa{sid(1)}")),
