@@ -81,7 +81,7 @@ from trunkline.starting import (
 from trunkline.store import opening
 from trunkline.store.handsets import HandsetMemory
 from trunkline.store.media import MediaFiles
-from trunkline.store.media_rows import MediaRows
+from trunkline.store.media_bucket import open_media
 from trunkline.store.messages import newest_sids
 from trunkline.store.nodes import NodeRow
 from trunkline.store.records import (
@@ -419,9 +419,15 @@ class App:
 
     def _media_files(self) -> MediaFiles:
         directory = self.config.data_dir / "media"
-        if self.config.database is None:
-            return MediaFiles(directory)
-        return MediaRows(directory, self.store.engine)
+        engine = None if self.config.database is None else self.store.engine
+        bucket, clock = self.config.media_bucket, self.clock
+        try:
+            return open_media(
+                directory, engine=engine, bucket=bucket, now=lambda: clock.now().timestamp()
+            )
+        except ConnectionError as error:
+            self.store.engine.dispose()
+            raise StartupError(f"The setting media_bucket: {error}.") from error
 
     def _network(self) -> Network:
         config = self.config

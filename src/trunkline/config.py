@@ -113,8 +113,18 @@ def _is_database(text: str | None) -> bool:
     return text is None or text.startswith(("postgresql://", "postgres://"))
 
 
+_BUCKET = re.compile(
+    r"https?://([^/@\s]+:[^/@\s]+@)?[^/@:?#\s]+(:\d+)?/[^/?#\s]+[^?#\s]*(\?region=[\w-]+)?"
+)
+
+
 def _is_key(text: str | None) -> bool:
     return text is None or bool(text.strip())
+
+
+def _is_bucket(text: str | None) -> bool:
+    """Tell whether a text names a bucket by its URL; a key may be in it."""
+    return text is None or _BUCKET.fullmatch(text) is not None
 
 
 Odds = Annotated[
@@ -160,6 +170,14 @@ class Config(BaseModel):
         "The key that seals secrets in the database, the same for every node on it; without it the"
         " data directory's file secret.key holds the key, and is made at the first start.",
         must="32 bytes in base64, or the path of a file that holds them",
+        is_secret=True,
+    )
+    media_bucket: Annotated[str | None, _check(_is_bucket)] = _setting(
+        None,
+        "The bucket of an S3-compatible object store that keeps the content of media, the same for"
+        " every node; without it the data directory or `database` keeps it. What is there already"
+        " is still found. Without a key the machine's own role is used.",
+        must="a URL like https://KEY:SECRET@s3.example.com/bucket/prefix?region=eu-central-1",
         is_secret=True,
     )
     workers: Annotated[int, Field(ge=1, le=WORKERS_MAX)] = _setting(

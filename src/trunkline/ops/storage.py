@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from trunkline.config import Config
+from trunkline.runtime import SystemClock
 from trunkline.store.condition import open_file
 from trunkline.store.consistency import Fault, bytes_named, faults
 from trunkline.store.copying import (
@@ -34,6 +35,7 @@ from trunkline.store.copying import (
     sum_up,
 )
 from trunkline.store.media import SHELVES, MediaFiles
+from trunkline.store.media_bucket import open_media
 from trunkline.store.media_rows import MediaRows
 from trunkline.store.opening import FILE, place_of, require_fit, unopened_store
 from trunkline.store.postgres_engine import open_engine, parse_address, reason
@@ -189,10 +191,17 @@ def _move_media(config: Config, target: Engine, *, progress: Progress) -> int:
 
 
 def _missing_bytes(config: Config, db: Connection) -> Iterator[Fault]:
-    files = MediaFiles(config.data_dir / "media")
-    if config.database is not None:
-        files = MediaRows(files.directory, db.engine)
-    held = {digest for number in range(SHELVES) for digest in files.shelf(number)}
+    engine = None if config.database is None else db.engine
+    try:
+        files = open_media(
+            config.data_dir / "media",
+            engine=engine,
+            bucket=config.media_bucket,
+            now=lambda: SystemClock().now().timestamp(),
+        )
+        held = {digest for number in range(SHELVES) for digest in files.shelf(number)}
+    except ConnectionError as error:
+        raise ValueError(f"{error}: see the setting media_bucket") from error
     lost = [sid for sid, digest in bytes_named(db) if digest not in held]
     if lost:
         yield Fault("media: the bytes are not there", len(lost), lost[0])
