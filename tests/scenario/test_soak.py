@@ -32,7 +32,7 @@ from tests.scenario.soak.texts import REPLY, written
 
 FAULTS = 5  # Each takes a second or two.
 SEED = 20_261_121
-ACCOUNT = "AC1"
+ACCOUNT, RECIPIENT = "AC1", "+13035550100"
 Doctoring = Callable[[Ledger, Stored], object]
 
 
@@ -60,6 +60,7 @@ def arrival(token: int, carrier: str, *, place: int, at: float = 1.0) -> Arrival
         key=str(token),
         carrier=carrier,
         sender="14155560000",
+        recipient=RECIPIENT,
         connection=0,
         place=place,
         at=at,
@@ -81,6 +82,8 @@ def message(sid: str, status: str, *, token: int, direction: str = "outbound-api
         body=written(token),
         carrier=ONCE,
         was_sent=status != "failed" and direction != "inbound",
+        is_chosen=False,
+        recipient=RECIPIENT,
     )
 
 
@@ -126,6 +129,13 @@ def repeat(ledger: Ledger, *, carrier: str = ONCE, verdict: str = TAKEN) -> None
     first = replace(arrival(1, carrier, place=1), verdict=verdict)
     ledger.arrivals[0] = first
     ledger.arrivals.append(replace(first, place=99, at=20.0))
+
+
+def opt_out(ledger: Ledger, stored: Stored) -> None:
+    """Let somebody have opted out of a service long before its message came."""
+    put(stored, "SM1", is_chosen=True)
+    long_ago = ledger.arrivals[0].at - books.HAND_SECONDS - 1
+    ledger.opted_out[ACCOUNT, RECIPIENT] = (long_ago, long_ago)
 
 
 # Each check, and what makes it complain.
@@ -191,6 +201,13 @@ DOCTORED: list[tuple[books.Check, Doctoring]] = [
         lambda ledger, stored: put(stored, "SM1", status="failed", error_code=books.IN_DOUBT),
     ),
     (books.accepted_messages_leave, lambda ledger, stored: ledger.arrivals.clear()),
+    (books.canceled_messages_stay, lambda ledger, stored: ledger.canceled.update({"SM1": True})),
+    (books.canceled_messages_stay, lambda ledger, stored: put(stored, "SM1", status="canceled")),
+    (books.who_opted_out_gets_nothing, lambda ledger, stored: opt_out(ledger, stored)),
+    (
+        books.messages_fail_for_a_reason,
+        lambda ledger, stored: put(stored, "SM1", status="failed", error_code=books.OPTED_OUT),
+    ),
     (books.inbound_texts_are_kept, lambda ledger, stored: stored.messages.pop("SM3")),
     (
         books.inbound_texts_are_kept,

@@ -3,6 +3,7 @@
 Each check yields a sentence for every breach that it finds.
 """
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +44,10 @@ ORDERS = (
 RANKS = {"scheduled": 0, "queued": 1, "sending": 2, "sent": 3, **dict.fromkeys(FINAL, 4)}
 # Why media could not be had.
 NO_MEDIA = range(11200, 11300)
-IN_DOUBT = 30008
+IN_DOUBT, OPTED_OUT = 30008, 21610
+# What was handed over before somebody opted out may be in the hand of a connection, or of a process
+# that stands still, for so long.
+HAND_SECONDS = 15.0
 
 Check = Callable[[Ledger, Stored], Iterator[str]]
 
@@ -147,6 +151,8 @@ def every_status_is_told(ledger: Ledger, stored: Stored) -> Iterator[str]:
         due = {row.status} if row else set()
         due |= set(ledger.polled.get(sid, ()))
         is_chosen = sent.is_chosen and due - {"scheduled", "canceled"}
+        if row and row.error_code == OPTED_OUT:
+            is_chosen = False  # Perhaps it failed before it was queued.
         due = (due & CALLED_BACK) | ({"queued"} if is_chosen else set())
         missing = due - set(told.get(sid, ()))
         if sent.is_called_back and missing:
@@ -274,7 +280,10 @@ def messages_fail_for_a_reason(ledger: Ledger, stored: Stored) -> Iterator[str]:
         token = ledger.accepted[sid].token if sid in ledger.accepted else token_of(row.body)
         if row.status != "failed" or token in refused:
             continue
-        if sid in ledger.accepted and ledger.accepted[sid].has_media:
+        if row.error_code == OPTED_OUT:
+            if (row.account_sid, row.recipient) not in ledger.opted_out:
+                yield f"{sid} failed with {OPTED_OUT}, and its recipient did not opt out"
+        elif sid in ledger.accepted and ledger.accepted[sid].has_media:
             if row.error_code not in NO_MEDIA:
                 yield f"{sid} with media failed with {row.error_code}"
         elif row.carrier == ONCE and row.error_code == IN_DOUBT:
@@ -309,6 +318,20 @@ def canceled_messages_stay(ledger: Ledger, stored: Stored) -> Iterator[str]:
             yield f"{sid} is canceled, and nobody asked for that"
         if row.status == "canceled" and ledger.accepted[sid].token in came:
             yield f"{sid} is canceled, and its text came to the SMSC"
+
+
+def who_opted_out_gets_nothing(ledger: Ledger, stored: Stored) -> Iterator[str]:
+    """Nothing comes by a service that its recipient opted out of before, however long it waited."""
+    by_token = {token_of(row.body): row for row in stored.messages.values() if row.is_chosen}
+    for each in ledger.arrivals:
+        row = by_token.get(each.token)
+        if row is None or row.direction != "outbound-api":
+            continue
+        _, answered_at = ledger.opted_out.get((row.account_sid, row.recipient), (0.0, math.inf))
+        if each.at > answered_at + HAND_SECONDS:
+            yield (
+                f"{row.sid} came {each.at - answered_at:.1f} s after its recipient had opted out"
+            )
 
 
 def inbound_texts_are_kept(ledger: Ledger, stored: Stored) -> Iterator[str]:
@@ -378,6 +401,7 @@ CHECKS: tuple[Check, ...] = (
     messages_fail_for_a_reason,
     accepted_messages_leave,
     canceled_messages_stay,
+    who_opted_out_gets_nothing,
     inbound_texts_are_kept,
     inbound_texts_are_told,
     customers_get_their_receipts,

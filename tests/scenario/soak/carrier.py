@@ -69,6 +69,11 @@ class Smsc(ScriptedSmsc):
         self._is_over = False
 
     @property
+    def now(self) -> float:
+        """The time by which arrivals are noted, in seconds."""
+        return time.monotonic() - self._started
+
+    @property
     def debts(self) -> int:
         """How much is still to be brought."""
         return len(self._owed) + len(self._offered) + self._later
@@ -135,6 +140,7 @@ class Smsc(ScriptedSmsc):
             key=f"{token_of(text)} {text}",
             carrier=peer.bind.system_id if peer.bind else "",
             sender=pdu.source_addr,
+            recipient=f"+{pdu.destination_addr.lstrip('+')}",
             connection=connection,
             place=self._places[connection],
             at=at,

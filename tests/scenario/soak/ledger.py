@@ -30,6 +30,7 @@ class Arrival:
     key: str
     carrier: str
     sender: str
+    recipient: str
     connection: int
     place: int
     at: float
@@ -107,6 +108,9 @@ class Ledger:
     removed: dict[str, bool] = field(default_factory=dict)
     redacted: dict[str, bool] = field(default_factory=dict)
     canceled: dict[str, bool] = field(default_factory=dict)
+    # Who opted out of an account's service (account, recipient): when that was asked for, and when
+    # it was answered; infinite while it was not.
+    opted_out: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     made: dict[str, Made] = field(default_factory=dict)
     # When nodes were killed, stopped, cut off or could not write.
     disturbed: list[float] = field(default_factory=list)
@@ -130,6 +134,7 @@ class Row:
     carrier: str
     was_sent: bool
     is_chosen: bool
+    recipient: str
 
 
 @dataclass

@@ -16,7 +16,16 @@ from trunkline.carriers.smpp.desk import Desk
 from trunkline.carriers.smpp.texts import LongTexts
 from trunkline.dispatch.rate import Buckets
 from trunkline.domain.message import TRANSITIONS, Fact, Message, Status
-from trunkline.flows import callbacks, handover, inbound, messages, outbound, receipts, statuses
+from trunkline.flows import (
+    callbacks,
+    choosing,
+    handover,
+    inbound,
+    messages,
+    outbound,
+    receipts,
+    statuses,
+)
 from trunkline.flows.callbacks import Delivery
 from trunkline.smpp.window import Window
 from trunkline.smsc import courier, desk
@@ -236,6 +245,12 @@ def cancel_what_is_under_way() -> None:
     put(messages, "cancel", wrong)
 
 
+def let_leave_what_nobody_wants() -> None:
+    """Ask nobody what he wants when a message that was queued is claimed, or chosen for."""
+    put(handover, "unwanted", lambda db, messages, services: {})
+    put(choosing, "states", lambda db, account_sid, recipients: {})
+
+
 def lose_the_sender() -> None:
     """Let a message that got its sender wait for nothing, now and then."""
     change(outbound, "insert_outbox", forgetful)
@@ -267,6 +282,7 @@ MISTAKES: dict[str, Callable[[], None]] = {
         lose_replies,
         forget_the_schedule,
         cancel_what_is_under_way,
+        let_leave_what_nobody_wants,
         lose_the_sender,
     )
 }

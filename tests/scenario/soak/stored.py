@@ -48,7 +48,8 @@ class Reading:
         found = Stored()
         query = (
             "SELECT sid, account_sid, direction, status, error_code, body, carrier,"
-            " sent_at IS NOT NULL, messaging_service_sid IS NOT NULL FROM messages"
+            " sent_at IS NOT NULL, messaging_service_sid IS NOT NULL, recipient"
+            " FROM messages"
         )
         found.messages = {row[0]: Row(*row) for row in self.rows(query)}
         for table in ("outbox", "media_fetches", "schedule"):

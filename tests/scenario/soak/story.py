@@ -84,7 +84,7 @@ class Story:
         made = self.site.post("/2010-04-01/Accounts.json", FriendlyName="Another")
         users.append(self._user(made["sid"], made["auth_token"], place=1))
         self._let_bind(users[0].numbers[-1])
-        self.traffic = Traffic(self.site, self.ledger, self.application.origin, users)
+        self.traffic = Traffic(self.site, self.ledger, self.application.origin, users, self.smsc)
         self._start()
 
     def _start(self) -> None:

@@ -1,5 +1,7 @@
 """The users: programs on the API, a customer who binds, and handsets that send texts."""
 
+import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +37,9 @@ OVERLOADED = 429
 CHOSEN, LATER, PICTURES = 0.3, 0.4, 0.3
 # Clocks are ahead by 90 s or behind at times, and a time that is past is refused.
 LATER_SECONDS = (95, 140)
-CANCELS = 0.03
+CANCELS, OPT_OUTS = 0.03, 0.01
+# So many recipients of each carrier may opt out, and get a good part of what services send.
+FICKLE, TO_FICKLE = 40, 0.3
 SENT = {"sent", "delivered", "undelivered"}
 
 
@@ -60,6 +64,7 @@ class Traffic:
     ledger: Ledger
     origin: str
     users: list[User]
+    smsc: Smsc
     is_over: threading.Event = field(default_factory=threading.Event)
     is_full: bool = False
     _tokens: "count[int]" = field(default_factory=lambda: count(1))
@@ -122,6 +127,8 @@ class Program(threading.Thread):
             self._send_many()
         elif drawn < 0.6:
             self._campaign()
+        elif drawn < 0.6 + OPT_OUTS:
+            self._opt_out()
         elif drawn < 0.94 - CANCELS:
             self._look(*self._chance.choice(self._mine[-200:]))
         elif drawn < 0.94:
@@ -157,6 +164,8 @@ class Program(threading.Thread):
         is_chosen = not number and chance.random() < CHOSEN
         if is_chosen:
             form |= {"From": "", "MessagingServiceSid": user.service_sid}
+            if chance.random() < TO_FICKLE:
+                form["To"] = f"{PREFIXES[carrier]}{chance.randrange(FICKLE):04}"
         is_later = is_chosen and chance.random() < LATER
         if is_later:
             at = datetime.now(UTC) + timedelta(seconds=chance.randrange(*LATER_SECONDS))
@@ -187,6 +196,29 @@ class Program(threading.Thread):
         answer = self._ask("GET", user, f"/Messages/{sid}.json")
         if answer is not None and answer.status == 200:
             self._ledger.polled[sid].append(answer.json["status"])
+
+    def _opt_out(self) -> None:
+        """Say for somebody that he wants nothing more of a service."""
+        user, smsc = self._chance.choice(self._traffic.users), self._traffic.smsc
+        recipient = (
+            f"{PREFIXES[self._chance.choice((AGAIN, ONCE))]}{self._chance.randrange(FICKLE):04}"
+        )
+        key, asked_at = (user.account_sid, recipient), smsc.now
+        item = {
+            "contact_id": recipient,
+            "correlation_id": f"{self._traffic.token():032x}",
+            "sender_id": user.service_sid,
+            "status": "opt-out",
+            "source": "website",
+        }
+        self._ledger.opted_out.setdefault(key, (asked_at, math.inf))
+        form = {"Items": json.dumps(item)}
+        answer = self._traffic.ask(
+            self._chance, "POST", user, "/accounts/v1/Consents/Bulk", form=form
+        )
+        if answer is not None and answer.status < 300:
+            began, ended = self._ledger.opted_out[key]
+            self._ledger.opted_out[key] = (began, min(ended, smsc.now))
 
     def _cancel(self, sid: str, user: User) -> None:
         """Cancel a message; that is refused once it is on its way."""
