@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.harness import Trunkline
+from trunkline.flows.links import public_url
+from trunkline.flows.messages import media_of
 
 PICTURE = b"\x89PNG\r\n\x1a\n0123456789"
 
@@ -132,3 +134,18 @@ async def test_a_medium_can_be_asked_about(trunkline: Trunkline) -> None:
     )
     assert (again.status, again.body) == (200, PICTURE)
     assert (await trunkline.request("POST", first.headers["location"], {})).status == 405
+
+
+async def test_a_carrier_may_fetch_what_came_from_ourselves(trunkline: Trunkline) -> None:
+    """An application sends the picture back by our address, which asks others for credentials."""
+    path = await received(trunkline)
+    base_url = trunkline.app.platform.rules.base_url
+    sent = await trunkline.send(MediaUrl=base_url + path)
+    await trunkline.run_for(5)
+    assert (await trunkline.message(sent.json["sid"]))["status"] == "delivered"
+    (again,) = await media_of(trunkline.app.platform, trunkline.account_sid, sent.json["sid"])
+    url = public_url(trunkline.app.platform, again)
+    fetched = await trunkline.request("GET", url.removeprefix(base_url), auth=None)
+    assert (fetched.status, fetched.body) == (200, PICTURE)
+    (first,) = await media_of(trunkline.app.platform, trunkline.account_sid, path.split("/")[5])
+    assert public_url(trunkline.app.platform, first) == "https://phones.example/it"
