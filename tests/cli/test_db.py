@@ -60,6 +60,7 @@ async def fill(trunkline: Trunkline) -> None:
     for body in ("plain", "ünï 𝄞 '\"\\ %s", "x" * 400):
         await trunkline.send(body=body, StatusCallback="https://app.example.com/status")
     await trunkline.send(MediaUrl=URL)
+    await trunkline.app.network.send_from("+15558675311", trunkline.number, body="STOP")
     await trunkline.run_for(30)
     trunkline.receiver.script = lambda seen: (500, "", b"")
     await trunkline.send(body="told late", StatusCallback="https://app.example.com/late")
@@ -128,6 +129,7 @@ async def test_a_sound_database_has_no_faults(filled: Path) -> None:
     ("statement", "said"),
     [
         ("DELETE FROM messages WHERE body = 'queued'", "outbox: the message is not there: 1"),
+        ("UPDATE consents SET status = 'opt-in'", "consents: no entry of the history says so: 1"),
         ("DELETE FROM outbox", "messages: nothing is there that would ever move it on: 1"),
         ("UPDATE records SET doc = '{}' WHERE kind = 'number'", "no number can be read from it: 1"),
         ("UPDATE records SET kind = 'x' WHERE kind = 'route'", "the kind is not known: 1"),
@@ -269,11 +271,13 @@ async def test_everything_is_moved(file: Path, target: str) -> None:
     result = call("move", "--data-dir", file, "--database", target)
     assert result.exit_code == 0, result.output
     assert f"messages: {len(before['messages'])} rows, the same on both sides" in result.output
+    assert "consent_history: 1 rows, the same on both sides" in result.output
     assert not (file / FILE).exists()
     new = Trunkline(file, database=target)
     assert await shown(new) == before
+    assert (await new.send("+15558675311")).json["code"] == 21610
     await new.run_for(3600)
-    assert {m["status"] for m in (await shown(new))["messages"]} == {"delivered"}
+    assert {m["status"] for m in (await shown(new))["messages"]} == {"delivered", "received"}
     assert [s.form["MessageStatus"] for s in new.receiver.seen] == ["sent", "delivered"]
     await new.close()
 

@@ -30,6 +30,7 @@ from trunkline.store.records import (
     SERVICE_SENDERS,
     SERVICES,
     SMPP_CREDENTIALS,
+    TEST_CREDENTIALS,
     VALIDATIONS,
     Kind,
 )
@@ -52,6 +53,7 @@ AHEAD_MAX = timedelta(days=1)
 KINDS: tuple[Kind[Any], ...] = (
     *(ACCOUNTS, CARRIERS, FEEDBACK, KEYS, MEDIA, NUMBERS, RETENTIONS, ROUTES, SMPP_CREDENTIALS),
     *(SERVICES, SERVICE_SENDERS, OPT_OUT_RULES, CALLER_IDS, VALIDATIONS),
+    TEST_CREDENTIALS,
 )
 # Of these states a message is moved on by a row that waits for its turn.
 _WAITING = (Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RECEIVING)
