@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from tests.api.test_console import Browser, Markup, local_console, subaccount
 from tests.api.test_redaction import SECRET, delete, places, receive, redact, rows_of
 from tests.api.test_retention import passes
+from tests.api.test_test_credentials import told_to
 from tests.harness import NOON, Response, Seen, Trunkline
 from trunkline.console.alerts import ROWS_MAX
 from trunkline.flows.allowance import ALERTS_MAX
@@ -107,6 +108,13 @@ async def test_a_request_that_is_refused_is_told(trunkline: Trunkline) -> None:
         "ValidityPeriod": [""],
     }
     assert await places(trunkline) == []
+
+
+async def test_test_credentials_leave_no_alerts(trunkline: Trunkline) -> None:
+    """For them nothing is done; their account has no list in which anybody would see one."""
+    told = await told_to(trunkline, trunkline.account_sid)
+    assert (await refused_of(trunkline, (told["account_sid"], told["auth_token"]))).status == 400
+    assert await rows_of(trunkline, alerts) == 0
 
 
 async def test_nothing_of_a_body_that_is_no_form_is_kept(trunkline: Trunkline) -> None:
