@@ -20,8 +20,14 @@ COMMANDS = {
     "routes": ("routes", "Say which messages leave by which carrier."),
     "accounts": ("accounts", "Look after subaccounts: trials, countries, auth tokens."),
     "numbers": ("numbers", "Bring your own numbers and short codes."),
-    "services": ("services", "Say whom Messaging Services may text, and which words stop them."),
-    "consent": ("consent", "Show who opted in or out, and keep the evidence of it."),
+    "services": (
+        "services",
+        "Say whom Messaging Services may text, and which words stop their texts.",
+    ),
+    "consent": (
+        "consent",
+        "Show who agreed to be sent texts and who opted out; keep the evidence of it.",
+    ),
     "smpp": ("smpp", "Let SMPP clients bind to the platform."),
     "trace": ("trace", "Tell everything that happened to a message."),
     "webhooks": ("webhooks", "Show webhooks that were given up, and make them again."),
