@@ -1,11 +1,12 @@
 """Opt-out and consent: keywords, what they stop, what answers them, and the evidence of it all."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.api.test_service_sending import service
+from tests.api.test_service_sending import buy, service
 from tests.esme import Esme, text
 from tests.harness import Trunkline
 from trunkline.carriers.port import Incoming
@@ -76,6 +77,27 @@ async def test_what_waits_does_not_leave_after_stop(trunkline: Trunkline) -> Non
     assert (message["status"], message["error_code"]) == ("failed", 21610)
     assert trunkline.receiver.statuses(sid) == ["failed"]
     assert trunkline.receiver.seen[-1].form["ErrorCode"] == "21610"
+
+
+async def test_what_waits_at_another_number_of_the_service_stays_as_well(
+    trunkline: Trunkline,
+) -> None:
+    """Queued from one number, or scheduled for none yet: STOP to another of them holds for all."""
+    (other,) = await buy(trunkline, "+14155552671")
+    sid = await service(trunkline, trunkline.number, other)
+    queued = (await trunkline.send(SLOW, From=other)).json["sid"]
+    later = (trunkline.clock.now() + timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    form: dict[str, Any] = {"From": None, "MessagingServiceSid": sid}
+    timing = {"ScheduleType": "fixed", "SendAt": later}
+    scheduled = (await trunkline.send(SLOW, **form, **timing)).json["sid"]
+    await trunkline.run_for(0)
+    await trunkline.app.network.send_from(SLOW, trunkline.number, body="STOP")
+    await trunkline.run_for(60)
+    assert (await trunkline.message(queued))["error_code"] == 21610
+    assert (await trunkline.message(scheduled))["status"] == "scheduled"
+    await trunkline.run_for(1200)
+    message = await trunkline.message(scheduled)
+    assert (message["status"], message["error_code"]) == ("failed", 21610)
 
 
 async def test_one_opt_out_is_from_the_whole_service(trunkline: Trunkline) -> None:
@@ -203,13 +225,18 @@ async def test_consents_in_bulk_are_kept_and_count(trunkline: Trunkline) -> None
 
 
 async def test_a_service_may_require_consent(trunkline: Trunkline) -> None:
-    """Who never opted in gets nothing; START opts in, and is answered."""
-    sid = await service(trunkline, trunkline.number)
+    """Who never opted in gets nothing but answers; START opts in, and is answered."""
+    sid = await service(trunkline, trunkline.number, inbound_request_url=APP)
     await ask(trunkline, "POST", f"/services/{sid}", {"RequiresConsent": "true"})
     form: dict[str, Any] = {"From": None, "MessagingServiceSid": sid}
     refused = (await trunkline.send(ANNA, **form)).json["sid"]
     assert (await trunkline.message(refused))["error_code"] == 21610
     assert (await trunkline.send(ANNA)).json["code"] == 21610
+    answer = f"<Response><Message>Hi</Message><Message to='{ANNA}'>Hey</Message></Response>"
+    trunkline.receiver.script = lambda seen: (200, "text/xml", answer.encode())
+    await say(trunkline, "Hello?", phone=BEN)
+    assert (await shown(trunkline, BEN), await shown(trunkline)) == (["Hi"], [])
+    trunkline.receiver.script = lambda seen: (204, "", b"")
     await say(trunkline, "START")
     (welcome,) = await shown(trunkline)
     assert welcome.startswith("You will get messages")

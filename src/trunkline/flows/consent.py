@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from trunkline.domain.consent import Consent, Pair, refusal_of
+from trunkline.domain.consent import OPTED_OUT, Consent, Pair, refusal_of
+from trunkline.domain.errors import Refusal
 from trunkline.domain.message import CONSENT_ANSWER, Message
 from trunkline.domain.sending import Draft
 from trunkline.flows.platform import Platform
@@ -25,6 +26,13 @@ async def with_terms(platform: Platform, draft: Draft) -> Draft:
     draft.scopes = (sender, service_sid) if service_sid else (sender,)
     draft.requires_consent = pool is not None and pool.service.requires_consent
     return draft
+
+
+async def check_terms(platform: Platform, draft: Draft) -> None:
+    """Refuse (21610) what goes to somebody who did not agree to it, where that is required."""
+    await with_terms(platform, draft)
+    if draft.requires_consent and not await platform.store.read(lambda db: wanted(db, [draft])):
+        raise Refusal(OPTED_OUT)
 
 
 def wanted(db: Connection, drafts: Sequence[Draft]) -> list[Draft]:

@@ -12,6 +12,7 @@ from trunkline.domain.errors import Refusal
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message, Status
 from trunkline.domain.sending import Draft, Parties
 from trunkline.flows.callbacks import Delivery, call
+from trunkline.flows.consent import check_terms
 from trunkline.flows.messages import find
 from trunkline.flows.outbound import check_ownership, check_queue, new_message
 from trunkline.flows.permissions import check_reply, said
@@ -208,6 +209,8 @@ class _Talk:
             status_callback=callback,
             options={IN_REPLY_TO: self.message.sid},
         )
+        if recipient.text != self.message.sender:  # Who texted us wants to be answered.
+            await check_terms(self.platform, Draft(message))
         await check_queue(self.platform, message)
         if self.guard.is_looping(sender.text, recipient.text, now=message.created_at):
             message = replace(message, status=Status.FAILED, error_code=LOOP)
