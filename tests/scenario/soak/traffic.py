@@ -32,7 +32,7 @@ BURST_MAX = 30
 CAMPAIGN, CAMPAIGN_WORDS = 25, 40
 SYSTEM_ID, PASSWORD = "customer", "soaksoak"
 UNTAKEN = 0.06  # What a customer refuses, or does not answer.
-OVERLOADED = 429
+OVERLOADED, OPTED_OUT = 429, 21610
 # How many texts a Messaging Service sends, how many of those later, and how many have a picture.
 CHOSEN, LATER, PICTURES = 0.3, 0.4, 0.3
 # Clocks are ahead by 90 s or behind at times, and a time that is past is refused.
@@ -181,6 +181,9 @@ class Program(threading.Thread):
             self._ledger.unanswered.add(token)
         elif answer.status == OVERLOADED:
             self._ledger.refused["API"] += 1
+        elif answer.status == 400 and answer.json["code"] == OPTED_OUT:
+            assert (user.account_sid, form["To"]) in self._ledger.opted_out, answer.body
+            self._ledger.refused["opted out"] += 1
         else:
             assert answer.status == 201, answer.body
             sid = answer.json["sid"]
