@@ -42,6 +42,17 @@ FORMS = {
     "update messaging geo permissions": {
         "Permissions": '{"country_code": "US", "type": "country", "enabled": true}'
     },
+    "create consents in bulk": {
+        "Items": json.dumps(
+            {
+                "contact_id": "+15558675313",
+                "correlation_id": 32 * "0",
+                "sender_id": "+14155550100",
+                "status": "opt-in",
+                "source": "website",
+            }
+        )
+    },
     "create messaging service": {"FriendlyName": "Reminders"},
     "create messaging service alpha sender": {"AlphaSender": "Second"},
     "create messaging service destination alpha sender": {
@@ -121,11 +132,21 @@ async def sids_of(trunkline: Trunkline) -> dict[str, dict[str, str]]:
         "incoming phone number": numbers.json["incoming_phone_numbers"][0]["sid"],
         "key": key.json["sid"],
         "signing key": key.json["sid"],
+        "alert": await alert(trunkline),
     }
     paths = {name: {**common, "Sid": sid} for name, sid in sids.items()}
     for kind, country in COUNTRY.items():
         paths[f"available phone number ({kind.value})"] = {**common, "CountryCode": country}
     return paths | await in_a_service(trunkline) | {"": {**common, "CountryCode": "US"}}
+
+
+async def alert(trunkline: Trunkline) -> str:
+    """Let a request be refused; return the alert that says so."""
+    refused = await trunkline.send("nonsense")
+    assert refused.status == 400, refused.body
+    await trunkline.run_for(1)
+    found = await trunkline.request("GET", "/monitor/v1/Alerts")
+    return str(found.json["alerts"][0]["sid"])
 
 
 async def in_a_service(trunkline: Trunkline) -> dict[str, dict[str, str]]:

@@ -203,7 +203,7 @@ DOCTORED: list[tuple[books.Check, Doctoring]] = [
     (books.accepted_messages_leave, lambda ledger, stored: ledger.arrivals.clear()),
     (books.canceled_messages_stay, lambda ledger, stored: ledger.canceled.update({"SM1": True})),
     (books.canceled_messages_stay, lambda ledger, stored: put(stored, "SM1", status="canceled")),
-    (books.who_opted_out_gets_nothing, lambda ledger, stored: opt_out(ledger, stored)),
+    (books.who_opted_out_gets_nothing, opt_out),
     (
         books.messages_fail_for_a_reason,
         lambda ledger, stored: put(stored, "SM1", status="failed", error_code=books.OPTED_OUT),
