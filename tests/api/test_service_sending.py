@@ -1,5 +1,6 @@
 """Texts of a Messaging Service: accepted, then sent from a sender of its pool, at once or later."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.harness import NOON, Trunkline
 from trunkline.domain.address import country_of
+from trunkline.domain.quiet import QuietHours, QuietRule
 from trunkline.domain.service import MessagingService, SenderKind, ServiceSender
 from trunkline.store.records import (
     NUMBERS,
@@ -276,3 +278,71 @@ async def test_a_service_that_is_gone_sends_nothing_more(trunkline: Trunkline) -
     await skip(trunkline, 3605)
     after = await trunkline.message(message["sid"])
     assert (after["status"], after["error_code"]) == ("failed", 21702)
+
+
+NIGHT = QuietHours(start="06:00", end="09:00")  # In Boston it is seven o'clock.
+SLEEPS, WAKES = "+16175550100", "+493055500100"
+
+
+async def test_who_sleeps_is_left_alone_until_the_morning(trunkline: Trunkline) -> None:
+    """The message stays accepted, over a restart; others have theirs at once."""
+    sid = await service(
+        trunkline, trunkline.number, status_callback=CALLBACK, quiet_hours=NIGHT, validity_period=60
+    )
+    held, sent = await send(trunkline, sid, SLEEPS), await send(trunkline, sid, WAKES)
+    await trunkline.run_for(5)
+    assert (await trunkline.message(sent["sid"]))["status"] == "delivered"
+    assert (await trunkline.message(held["sid"]))["status"] == "accepted"
+    (event,) = await trunkline.events(held["sid"])
+    assert (event["kind"], event["detail"]) == (
+        "held",
+        {"quiet_until": "2026-11-20T14:00:00+00:00"},
+    )
+    await skip(trunkline, 7190)
+    assert trunkline.receiver.statuses(held["sid"]) == []
+    await trunkline.run_for(15)
+    assert trunkline.receiver.statuses(held["sid"]) == ["queued", "sent", "delivered"]
+
+
+async def test_who_opts_out_at_night_gets_nothing_in_the_morning(trunkline: Trunkline) -> None:
+    """What is held is checked again."""
+    sid = await service(trunkline, trunkline.number, quiet_hours=NIGHT)
+    held = await send(trunkline, sid, SLEEPS)
+    await trunkline.app.network.send_from(SLEEPS, trunkline.number, body="STOP")
+    await trunkline.run_for(5)
+    await skip(trunkline, 7210)
+    after = await trunkline.message(held["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 21610)
+
+
+async def test_a_scheduled_text_is_held_or_refused_as_any_other(trunkline: Trunkline) -> None:
+    """When its time comes in the night of its recipient."""
+    refuses = replace(NIGHT, rule=QuietRule.REFUSE)
+    sid = await service(trunkline, trunkline.number, quiet_hours=NIGHT)
+    strict = await service(trunkline, quiet_hours=refuses, status_callback=CALLBACK)
+    message = await schedule(trunkline, sid, 60, to=SLEEPS)
+    refused = await schedule(trunkline, strict, 60, to=SLEEPS)
+    await skip(trunkline, 3605)
+    assert (await trunkline.message(message["sid"]))["status"] == "accepted"
+    after = await trunkline.message(refused["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 30610)
+    assert trunkline.receiver.statuses(refused["sid"]) == ["failed"]
+    await skip(trunkline, 3605)
+    assert (await trunkline.message(message["sid"]))["status"] == "delivered"
+
+
+async def test_an_operator_gives_a_service_quiet_hours(trunkline: Trunkline) -> None:
+    """And takes them away; what are none is refused."""
+    sid = await service(trunkline, trunkline.number)
+    path = f"/trunkline/v1/services/{sid}"
+    answer = await trunkline.request("POST", path, {"QuietHours": "06:00-09:00"})
+    assert (answer.json["quiet_hours"], answer.json["quiet_rule"]) == ("06:00-09:00", "hold")
+    message = await send(trunkline, sid, SLEEPS)
+    assert (await trunkline.message(message["sid"]))["status"] == "accepted"
+    for form in ({"QuietHours": "night"}, {"QuietHours": "06:00-09:00", "QuietRule": "x"}, {}):
+        answer = await trunkline.request("POST", path, form)
+        assert (answer.status, answer.json["code"]) == (400, 20422)
+    answer = await trunkline.request("POST", path, {"QuietHours": "off"})
+    assert answer.json["quiet_hours"] is None
+    message = await send(trunkline, sid, SLEEPS)
+    assert (await trunkline.message(message["sid"]))["status"] == "queued"

@@ -11,6 +11,7 @@ from trunkline.api.answers import Answer, json_answer
 from trunkline.domain.consent import Consent, Entry
 from trunkline.domain.errors import Refusal
 from trunkline.domain.keywords import Action, OptOutRules, Wording
+from trunkline.domain.quiet import QuietHours, QuietRule, parse_quiet_hours
 from trunkline.domain.service import MessagingService
 from trunkline.flows import optout, proof, services
 from trunkline.flows.proof import PAGE_MAX, Item
@@ -19,6 +20,7 @@ from trunkline.store.consents import State
 from trunkline.store.paging import Page
 
 LIMIT = 50
+OFF = "off"
 _NUMBER_DIGITS_MAX = 18
 _TRUTH = {"true": True, "false": False}
 
@@ -96,16 +98,26 @@ async def list_services(ask: Ask) -> Answer:
 
 
 async def change_service(ask: Ask) -> Answer:
-    """Say whether a Messaging Service sends only to those who opted in: RequiresConsent."""
-    requires = _TRUTH.get((ask.value("RequiresConsent") or "").lower())
-    if requires is None:
+    """Say whom a Messaging Service leaves alone.
+
+    RequiresConsent: it sends only to those who opted in. QuietHours: from when to when it sends to
+    nobody, by the recipient's clock, as `21:00-08:00`, or `off`; QuietRule: `hold` or `refuse`.
+    """
+    requires, quiet = ask.value("RequiresConsent"), ask.value("QuietHours")
+    if requires is None and quiet is None:
+        raise Refusal(20422, name="`RequiresConsent`", reason="required, or QuietHours")
+    if requires is not None and requires.lower() not in _TRUTH:
         raise Refusal(20422, name="`RequiresConsent`", reason="must be true or false")
     service = await optout.find_service(ask.platform, ask.path("sid"))
     changed = await services.update(
         ask.platform,
         service.account_sid,
         sid=service.sid,
-        changes=Changes(requires_consent=requires),
+        changes=Changes(
+            requires_consent=_TRUTH[requires.lower()] if requires is not None else None,
+            quiet_hours=_quiet_hours(quiet, ask.value("QuietRule") or QuietRule.HOLD),
+            without_quiet_hours=quiet == OFF,
+        ),
     )
     return json_answer(_service(changed or service))
 
@@ -144,11 +156,25 @@ def entry_view(entry: Entry) -> View:
 
 
 def _service(service: MessagingService) -> View:
+    hours = service.quiet_hours
     return {
         "sid": service.sid,
         "friendly_name": service.friendly_name,
         "requires_consent": service.requires_consent,
+        "quiet_hours": f"{hours.start}-{hours.end}" if hours else None,
+        "quiet_rule": hours.rule.value if hours else None,
     }
+
+
+def _quiet_hours(text: str | None, rule: str) -> QuietHours | None:
+    if text is None or text == OFF:
+        return None
+    if rule not in set(QuietRule):
+        raise Refusal(20422, name="`QuietRule`", reason="must be hold or refuse")
+    try:
+        return parse_quiet_hours(text, QuietRule(rule))
+    except ValueError as error:
+        raise Refusal(20422, name="`QuietHours`", reason=f"{error}, or {OFF}") from None
 
 
 def _state(state: State) -> View:

@@ -10,7 +10,12 @@ from trunkline.cli.client import Document, Platform, rows
 from trunkline.cli.show import cell, print_json, print_table
 
 PATH = "/trunkline/v1/services"
-SERVICES = {"Service": "sid", "Name": "friendly_name", "Requires consent": "requires_consent"}
+SERVICES = {
+    "Service": "sid",
+    "Name": "friendly_name",
+    "Requires consent": "requires_consent",
+    "Quiet hours": "quiet_hours",
+}
 KEYWORDS = {
     "Language": "language",
     "Country": "country",
@@ -44,16 +49,37 @@ def list_(*, account: str | None, as_json: bool) -> None:
 @click.argument("service")
 @click.option(
     "--requires-consent/--no-requires-consent",
-    required=True,
+    default=None,
     help="Whether who did not opt in is sent nothing.",
 )
+@click.option(
+    "--quiet-hours",
+    metavar="21:00-08:00|off",
+    help="From when to when, by the recipient's clock, nothing is sent.",
+)
+@click.option(
+    "--quiet-rule",
+    type=click.Choice(["hold", "refuse"]),
+    default="hold",
+    help="Whether what is asked for then waits until the hours are over, or fails (30610).",
+)
 @options.data_dir_option
-def set_(*, service: str, requires_consent: bool) -> None:
+def set_(
+    *, service: str, requires_consent: bool | None, quiet_hours: str | None, quiet_rule: str
+) -> None:
     """Change SERVICE (MG…)."""
-    form = [("RequiresConsent", str(requires_consent).lower())]
+    form = []
+    if requires_consent is not None:
+        form.append(("RequiresConsent", str(requires_consent).lower()))
+    if quiet_hours is not None:
+        form += [("QuietHours", quiet_hours), ("QuietRule", quiet_rule)]
+    if not form:
+        raise click.UsageError("Say what is to change: --requires-consent or --quiet-hours.")
     made = Platform(options.credentials()).post(_path(service), form)
     rule = "only to those who opted in" if made.get("requires_consent") else "unless they opted out"
-    click.echo(f"{cell(made.get('sid'))} sends to recipients {rule}.")
+    hours, held = made.get("quiet_hours"), made.get("quiet_rule") == "hold"
+    quiet = f"; from {hours} it {'holds' if held else 'refuses'} them" if hours else ""
+    click.echo(f"{cell(made.get('sid'))} sends to recipients {rule}{quiet}.")
 
 
 @services.command()

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from trunkline.domain.account import Capabilities
 from trunkline.domain.message import VALIDITY_SECONDS_MAX
+from trunkline.domain.quiet import QuietHours
 
 POOL_MAX = 400  # Twilio: so many phone numbers in one service; other senders count as well here.
 
@@ -90,7 +91,9 @@ class MessagingService:
     synchronous_validation: bool = False
     usecase: Usecase = Usecase.UNDECLARED
     use_inbound_webhook_on_number: bool = False
-    requires_consent: bool = False  # Ours: who did not opt in is sent nothing.
+    # Two rules of ours: who did not opt in is sent nothing, and who sleeps is left alone.
+    requires_consent: bool = False
+    quiet_hours: QuietHours | None = None
     created_at: datetime
     updated_at: datetime
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from trunkline.domain.choice import Choice, Wanted, choose_sender
 from trunkline.domain.consent import refusal_of
 from trunkline.domain.media import carries_media, goes_as_mms, ways
-from trunkline.domain.message import Fact, Message, observe
+from trunkline.domain.message import Fact, Message, Status, observe
+from trunkline.domain.quiet import QuietRule, quiet_until
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import Pool
 from trunkline.domain.text import encoding_of, split
@@ -26,6 +27,7 @@ from trunkline.store.messages import Event
 from trunkline.store.sticky import find_sticky, keep_sticky
 
 QUEUE_OVERFLOW = 30001
+QUIET = 30610
 NO_SENDER_FITS, NO_SENDERS = 21703, 21704
 # Of a sender without a rate, so that those of a pool take turns.
 UNLIMITED_PER_SECOND = 1000.0
@@ -59,7 +61,7 @@ def _choose_for_service(
     service, now = pool.service, platform.clock.now()
     recipients = sorted({draft.message.recipient for draft in drafts})
     wishes = states(db, service.account_sid, recipients)
-    rule = service.requires_consent
+    rule, quiet = service.requires_consent, service.quiet_hours
     known: Mapping[str, str] = {}
     if service.sticky_sender:
         known = find_sticky(db, service.account_sid, service.sid, recipients)
@@ -72,12 +74,18 @@ def _choose_for_service(
             outcome = _failed(draft.message, code, at=now)
             why = "the recipient opted out, or did not opt in where that is required"
             detail: dict[str, object] = {"error_code": code, "why": why}
+        elif until := quiet and quiet_until(recipient, quiet, now=now):
+            is_held = quiet.rule is QuietRule.HOLD
+            outcome = draft.message if is_held else _failed(draft.message, QUIET, at=now)
+            draft = replace(draft, send_at=until if is_held else None)
+            detail = {"quiet_until": until.isoformat()} | ({} if is_held else {"error_code": QUIET})
         else:
             outcome, detail = _choose(platform, draft, pool, sticky=sticky, now=now)
         if outcome.sender and outcome.sender != known.get(recipient):
             new[recipient] = outcome.sender
         chosen.drafts.append(replace(draft, message=outcome))
-        chosen.trace.append(event(platform, outcome, "sender_chosen", detail=detail))
+        kind = "held" if outcome.status is Status.ACCEPTED else "sender_chosen"
+        chosen.trace.append(event(platform, outcome, kind, detail=detail))
     if service.sticky_sender:
         keep_sticky(db, service.account_sid, service.sid, new, now=now)
 

@@ -247,7 +247,12 @@ def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> A
         return Added()
     drafts = with_senders(platform, db, drafts)
     insert_messages(db, [draft.message for draft in drafts])
-    later = [draft for draft in drafts if draft.send_at is not None]
+    let_wait(db, drafts)
+    return set_out(platform, db, drafts)
+
+
+def let_wait(db: Connection, drafts: Sequence[Draft]) -> None:
+    """Put messages whose time has not come into the schedule."""
     insert_scheduled(
         db,
         [
@@ -257,11 +262,10 @@ def add_drafts(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> A
                 due_at=draft.send_at,
                 media_urls=draft.media_urls,
             )
-            for draft in later
+            for draft in drafts
             if draft.send_at is not None
         ],
     )
-    return set_out(platform, db, drafts)
 
 
 def with_senders(platform: Platform, db: Connection, drafts: Sequence[Draft]) -> Sequence[Draft]:

@@ -15,7 +15,7 @@ from trunkline.domain.ids import micros
 from trunkline.domain.message import QUEUED_AT, Fact, Message, Status, observe
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import Pool
-from trunkline.flows.outbound import Added, announce_accepted, set_out, with_senders
+from trunkline.flows.outbound import Added, announce_accepted, let_wait, set_out, with_senders
 from trunkline.flows.platform import Platform
 from trunkline.store.messages import messages_by_sid, reroute_messages, update_messages
 from trunkline.store.schedule import (
@@ -93,6 +93,7 @@ def _release(
     ]
     drafts = list(with_senders(platform, db, drafts))
     changed = [draft.message for draft in drafts]
+    let_wait(db, drafts)
     update_messages(db, changed)
     reroute_messages(db, changed)
     return set_out(platform, db, drafts)

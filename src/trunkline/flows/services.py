@@ -11,6 +11,7 @@ from trunkline.domain.countries import COUNTRY_NAMES
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import is_sid
 from trunkline.domain.message import VALIDITY_SECONDS_MAX
+from trunkline.domain.quiet import QuietHours
 from trunkline.domain.sending import NO_ALPHANUMERIC
 from trunkline.domain.service import (
     ALPHANUMERIC_CAPABILITIES,
@@ -74,11 +75,15 @@ class Changes:
     usecase: Usecase | None = None
     use_inbound_webhook_on_number: bool | None = None
     requires_consent: bool | None = None
+    quiet_hours: QuietHours | None = None
+    without_quiet_hours: bool = False
 
     def applied_to(self, service: MessagingService) -> MessagingService:
         """Return the service as it is wanted."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(service, **{k: value for k, value in named.items() if value is not None})
+        ends_quiet = named.pop("without_quiet_hours")
+        changed = replace(service, **{k: value for k, value in named.items() if value is not None})
+        return replace(changed, quiet_hours=None) if ends_quiet else changed
 
 
 def parse_usecase(text: str) -> Usecase:
