@@ -127,6 +127,21 @@ async def test_without_sticking_all_senders_take_turns(trunkline: Trunkline) -> 
     assert senders == numbers * 2
 
 
+async def test_what_a_service_says_of_its_texts(trunkline: Trunkline) -> None:
+    """Smart encoding and validity are the service's, where the message has none of its own."""
+    body = "“Fine”, she said… " + "x" * 100
+    plain = await service(trunkline, trunkline.number, smart_encoding=False, validity_period=3)
+    smart = await service(trunkline)
+    assert (await send(trunkline, plain, Body=body))["body"] == body
+    assert (await send(trunkline, smart, Body=body))["body"].startswith('"Fine", she said... ')
+    congested = await send(trunkline, plain, "+15555500003")
+    longer = await send(trunkline, plain, "+15555500003", ValidityPeriod=3600)
+    await trunkline.run_for(60)
+    after = await trunkline.message(congested["sid"])
+    assert (after["status"], after["error_code"]) == ("failed", 30036)
+    assert (await trunkline.message(longer["sid"]))["status"] == "delivered"
+
+
 async def test_what_cannot_be_sent_fails_afterwards(trunkline: Trunkline) -> None:
     """An empty pool is 21704; one without a sender for the destination 21703; both are told."""
     empty = await service(trunkline, status_callback=CALLBACK)
@@ -218,6 +233,21 @@ async def test_a_scheduled_text_survives_a_restart(trunkline: Trunkline) -> None
     await again.run_for(5)
     assert (await again.message(message["sid"]))["status"] == "delivered"
     await again.close()
+
+
+async def test_an_account_schedules_no_more_than_it_may(
+    trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is 35125, until one has left."""
+    monkeypatch.setattr("trunkline.flows.queues.SCHEDULED_MAX", 2)
+    sid = await service(trunkline, trunkline.number)
+    for _ in range(2):
+        await schedule(trunkline, sid, 60)
+    at = {"SendAt": "2026-11-20T14:00:00Z", "ScheduleType": "fixed"}
+    refused = await trunkline.send(From=None, MessagingServiceSid=sid, **at)
+    assert (refused.status, refused.json["code"]) == (400, 35125)
+    await skip(trunkline, 3605)
+    await schedule(trunkline, sid, 60)
 
 
 async def cancel(trunkline: Trunkline, sid: str) -> Any:

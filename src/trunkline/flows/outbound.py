@@ -50,7 +50,7 @@ from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import insert_events, insert_messages
 from trunkline.store.outbox import OutboxRow, insert_outbox
-from trunkline.store.schedule import Scheduled, has_scheduled, insert_scheduled
+from trunkline.store.schedule import Scheduled, insert_scheduled
 from trunkline.webhooks.request import is_webhook_url
 
 __all__ = ["SendRequest", "accept", "prepare", "send"]
@@ -58,8 +58,6 @@ __all__ = ["SendRequest", "accept", "prepare", "send"]
 # A sender that is named beside a service has to be in it. Twilio's code is not documented for
 # this; of its two that fit, this one says what is wrong.
 NOT_IN_SERVICE = 21711
-# Twilio: so many of an account may wait for their time.
-SCHEDULED_MAX = 1_000_000
 
 
 async def send(platform: Platform, account: Account, request: SendRequest) -> Message:
@@ -160,10 +158,8 @@ async def _prepare_for_service(platform: Platform, request: SendRequest, pool: P
 
 async def _check_schedule(platform: Platform, account_sid: str) -> None:
     """Refuse (35125) what an account would schedule beyond its limit."""
-    is_full = await platform.store.read(
-        lambda db: has_scheduled(db, account_sid, count=SCHEDULED_MAX)
-    )
-    if is_full:
+    now = platform.clock.now()
+    if not await platform.schedules.has_room(platform.store, account_sid, now=now):
         raise Refusal(35125)
 
 

@@ -11,7 +11,7 @@ from trunkline.flows.allowance import Allowance
 from trunkline.flows.directory import Directory
 from trunkline.flows.loads import SenderLoads
 from trunkline.flows.pressure import Pressure
-from trunkline.flows.queues import QueueBudgets
+from trunkline.flows.queues import QueueBudgets, ScheduleBudgets
 from trunkline.flows.recent import Recent
 from trunkline.flows.switchboard import Switchboard
 from trunkline.flows.tenure import Tenure
@@ -65,6 +65,7 @@ class Platform:
     recent: Recent = field(default_factory=Recent)
     accepting: Batcher[Draft] = field(default_factory=Batcher)
     queues: QueueBudgets = field(default_factory=QueueBudgets)
+    schedules: ScheduleBudgets = field(default_factory=ScheduleBudgets)
     loads: SenderLoads = field(default_factory=SenderLoads)
     meter: Meter = field(default_factory=NullMeter)
     pressure: Pressure = field(default_factory=Pressure)

@@ -1,8 +1,9 @@
-"""How much may wait for a sender that has a rate: as much as leaves within ten hours."""
+"""How much may wait: what leaves within ten hours for a rated sender, a million for their time."""
 
 from datetime import datetime, timedelta
 
 from trunkline.store.outbox import queued_segments
+from trunkline.store.schedule import count_scheduled
 from trunkline.store.store import Store
 
 # Twilio: a sender's queue holds what its rate lets through in ten hours.
@@ -49,3 +50,30 @@ class QueueBudgets:
         has_room = left >= segments
         self._left[key] = (left - segments if has_room else left, counted_at)
         return has_room
+
+
+# Twilio: so many messages of an account may wait for their time.
+SCHEDULED_MAX = 1_000_000
+
+
+class ScheduleBudgets:
+    """Remembers how much an account may schedule for sure: counting a million takes a moment.
+
+    What other nodes schedule meanwhile is not counted, so the limit may be passed by that.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[int, datetime]] = {}
+
+    async def has_room(self, store: Store, account_sid: str, *, now: datetime) -> bool:
+        """Tell whether one more message of an account may wait for its time, and count it if so."""
+        known = self._left.get(account_sid)
+        if known is None or not timedelta() <= now - known[1] < timedelta(seconds=SHARED_SECONDS):
+            most = SCHEDULED_MAX
+            count = await store.read(lambda db: count_scheduled(db, account_sid, most=most))
+            known = (most - count, now)
+        left, counted_at = known
+        if len(self._left) >= BUDGETS_MAX:
+            self._left.clear()
+        self._left[account_sid] = (max(left - 1, 0), counted_at)
+        return left > 0

@@ -63,10 +63,10 @@ def next_scheduled(db: Connection, now: datetime) -> datetime | None:
     return db.execute(select(func.min(schedule.c.due_at)).where(schedule.c.due_at > now)).scalar()
 
 
-def has_scheduled(db: Connection, account_sid: str, *, count: int) -> bool:
-    """Tell whether an account has so many messages in the schedule."""
-    query = select(schedule.c.message_sid).where(schedule.c.account_sid == account_sid)
-    return db.execute(query.limit(1).offset(count - 1)).first() is not None
+def count_scheduled(db: Connection, account_sid: str, *, most: int) -> int:
+    """Return how many messages of an account are in the schedule, *most* at most."""
+    rows = select(schedule.c.message_sid).where(schedule.c.account_sid == account_sid).limit(most)
+    return db.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
 
 
 def _ordered(db: Connection, query: Select[Any], *, limit: int) -> list[Scheduled]:
