@@ -16,7 +16,7 @@ from tests.pooler import Pooler
 from tests.postgres import ADMIN, Cluster
 from tests.severing import Cut, Way
 from trunkline.store import marks, postgres
-from trunkline.store.opening import open_store
+from trunkline.store.opening import FILE, open_store
 from trunkline.store.postgres import PostgresStore
 from trunkline.store.store import Database
 
@@ -360,6 +360,21 @@ async def test_options_of_the_address_are_heard(url: str, options: str) -> None:
     name = await store.read(show("application_name"))
     assert name == ("node-1" if "name" in options else "trunkline")
     await store.close()
+
+
+async def test_nobody_begins_anew_beside_an_installation_in_a_file(tmp_path: Path) -> None:
+    """Unless the database has one already: then that is meant."""
+    cluster = DATABASES.cluster
+    cluster.create("anew")
+    url = cluster.url("anew")
+    (tmp_path / FILE).touch()
+    with pytest.raises(ValueError, match=r"is empty, and .*trunkline\.db is not moved"):
+        open_store(tmp_path, url)
+    (tmp_path / FILE).unlink()
+    await open_store(tmp_path, url).close()
+    (tmp_path / FILE).touch()
+    await open_store(tmp_path, url).close()
+    cluster.drop("anew")
 
 
 async def test_a_database_in_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from trunkline.store.copying import is_unfinished
@@ -11,7 +11,7 @@ from trunkline.store.postgres import PostgresStore
 from trunkline.store.postgres_engine import parse_address, reason
 from trunkline.store.schema import is_newer, upgrade
 from trunkline.store.store import Database, SqliteStore
-from trunkline.store.tables import metadata
+from trunkline.store.tables import metadata, records
 
 FILE = "trunkline.db"
 SERVER_MIN = 14  # The oldest that its makers still mend, and the oldest that was tried.
@@ -44,14 +44,14 @@ def open_store(data_dir: Path, database: str | None = None) -> Database:
     with contextlib.ExitStack() as undo:
         undo.callback(store.engine.dispose)
         try:
-            _prepare(store, where)
+            _prepare(store, data_dir, where)
         except DatabaseError as error:
             raise ValueError(f"The database {where} cannot be used: {_advised(error)}.") from error
         undo.pop_all()
     return store
 
 
-def _prepare(store: Database, where: str) -> None:
+def _prepare(store: Database, data_dir: Path, where: str) -> None:
     if isinstance(store, PostgresStore):
         require_fit(store.engine)
         with store.engine.connect() as db, db.begin():
@@ -60,6 +60,7 @@ def _prepare(store: Database, where: str) -> None:
                     f"The database {where} is being moved into: let that end, or, if it was"
                     " interrupted, call `trunkline db move` once more."
                 )
+        _require_moved(store.engine, data_dir / FILE)
     if is_newer(store.engine):
         raise ValueError(
             f"The database {where} was written by a newer version of Trunkline;"
@@ -69,6 +70,15 @@ def _prepare(store: Database, where: str) -> None:
     if isinstance(store, PostgresStore):
         _analyze(store.engine)
     store.start()
+
+
+def _require_moved(engine: Engine, file: Path) -> None:
+    """Raise ValueError where a start would begin anew beside an installation in a file."""
+    if file.is_file() and not inspect(engine).has_table(records.name):
+        raise ValueError(
+            f"The database that the setting database names is empty, and {file} is not moved into it:"
+            " call `trunkline db move`; or, to begin anew, choose another --data-dir."
+        )
 
 
 def _analyze(engine: Engine) -> None:
