@@ -120,8 +120,12 @@ async def test_a_program_keeps_its_media_in_a_bucket(tmp_path: Path) -> None:
         files = [path.name for path in (tmp_path / "data" / "media").rglob("*") if path.is_file()]
         assert files == [hashlib.sha256(b"old").hexdigest()]
         assert (await program.request("DELETE", paths[1])).status == 204
-        await program.run_for(4 * IDLE_SECONDS)
-        assert program.app.platform.media_files.shelf(SHELF) == []
+        media = program.app.platform.media_files
+        for _ in range(5):  # What the server was too slow for is put off.
+            await program.run_for(2 * IDLE_SECONDS)
+            if not media.shelf(SHELF):
+                break
+        assert media.shelf(SHELF) == []
         await program.close()
     with pytest.raises(StartupError, match="media_bucket"):
         Trunkline(tmp_path / "data", media_bucket=url)

@@ -101,7 +101,7 @@ def test_the_fallback_url_is_asked_when_the_application_breaks(server: Server, a
         SmsFallbackUrl=f"{app}/fallback",
         SmsFallbackMethod="POST",
     )
-    answers = conversation(server, "+15558670006", "help")
+    answers = conversation(server, "+15558670006", "can you help?")
     server.configure(SmsFallbackUrl="")
     assert answers == [f"Sorry: 11200 {broken}"]
 
