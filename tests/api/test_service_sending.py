@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.test_console import Browser, local_console
 from tests.harness import NOON, Trunkline
 from trunkline.domain.address import country_of
 from trunkline.domain.quiet import QuietHours, QuietRule
@@ -367,6 +368,8 @@ async def test_an_operator_gives_a_service_quiet_hours(trunkline: Trunkline) -> 
     path = f"/trunkline/v1/services/{sid}"
     answer = await trunkline.request("POST", path, {"QuietHours": "06:00-09:00"})
     assert (answer.json["quiet_hours"], answer.json["quiet_rule"]) == ("06:00-09:00", "hold")
+    page = await Browser(local_console(trunkline)).read("/services")
+    assert "06:00 to 09:00 where the recipient is" in page
     message = await send(trunkline, sid, SLEEPS)
     assert (await trunkline.message(message["sid"]))["status"] == "accepted"
     for form in ({"QuietHours": "night"}, {"QuietHours": "06:00-09:00", "QuietRule": "x"}, {}):
