@@ -44,14 +44,14 @@ def open_store(data_dir: Path, database: str | None = None) -> Database:
     with contextlib.ExitStack() as undo:
         undo.callback(store.engine.dispose)
         try:
-            _prepare(store, data_dir, where)
+            _prepare(store, where, data_dir=data_dir)
         except DatabaseError as error:
             raise ValueError(f"The database {where} cannot be used: {_advised(error)}.") from error
         undo.pop_all()
     return store
 
 
-def _prepare(store: Database, data_dir: Path, where: str) -> None:
+def _prepare(store: Database, where: str, *, data_dir: Path) -> None:
     if isinstance(store, PostgresStore):
         require_fit(store.engine)
         with store.engine.connect() as db, db.begin():
