@@ -405,7 +405,7 @@ async def test_a_host_gets_so_many_connections_and_no_more(serve: Serve, ask: As
     """Those beyond wait for a place, and all are answered over the same connections."""
     remote = await serve(always)
     answers = await asyncio.gather(*(ask(remote.url()) for _ in range(100)))
-    assert {answer.status for answer in answers} == {200}
+    assert [each.attempts for each in answers if each.status != 200] == []
     assert 1 <= remote.connections <= connections.CONNECTIONS_PER_HOST_MAX
 
 
