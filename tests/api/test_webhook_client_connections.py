@@ -404,7 +404,7 @@ async def test_a_server_may_say_how_long_it_waits(serve: Serve, ask: Ask) -> Non
 async def test_a_host_gets_so_many_connections_and_no_more(serve: Serve, ask: Ask) -> None:
     """Those beyond wait for a place, and all are answered over the same connections."""
     remote = await serve(always)
-    answers = await asyncio.gather(*(ask(remote.url()) for _ in range(100)))
+    answers = await asyncio.gather(*(ask(remote.url(), overrides=Overrides()) for _ in range(100)))
     assert [each.attempts for each in answers if each.status != 200] == []
     assert 1 <= remote.connections <= connections.CONNECTIONS_PER_HOST_MAX
 
@@ -531,8 +531,9 @@ async def test_a_name_is_looked_up_once_for_many(
 ) -> None:
     remote = await serve(always)
     names["app.example"] = ["127.0.0.1"]
-    answers = await asyncio.gather(*(ask(remote.url("app.example")) for _ in range(20)))
-    assert {answer.status for answer in answers} == {200}
+    url = remote.url("app.example")
+    answers = await asyncio.gather(*(ask(url, overrides=Overrides()) for _ in range(20)))
+    assert [each.attempts for each in answers if each.status != 200] == []
     assert names["asked"] == ["app.example"]
 
 
