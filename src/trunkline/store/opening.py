@@ -76,8 +76,8 @@ def _require_moved(engine: Engine, file: Path) -> None:
     """Raise ValueError where a start would begin anew beside an installation in a file."""
     if file.is_file() and not inspect(engine).has_table(records.name):
         raise ValueError(
-            f"The database that the setting database names is empty, and {file} is not moved into it:"
-            " call `trunkline db move`; or, to begin anew, choose another --data-dir."
+            f"The database that the setting database names is empty, and {file} is not moved"
+            " into it: call `trunkline db move`; or, to begin anew, choose another --data-dir."
         )
 
 
