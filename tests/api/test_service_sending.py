@@ -11,6 +11,7 @@ from tests.harness import NOON, Trunkline
 from trunkline.domain.address import country_of
 from trunkline.domain.quiet import QuietHours, QuietRule
 from trunkline.domain.service import MessagingService, SenderKind, ServiceSender
+from trunkline.flows import scheduling
 from trunkline.store.records import (
     NUMBERS,
     SERVICE_SENDERS,
@@ -281,6 +282,31 @@ async def test_texts_leave_in_the_order_of_their_times(trunkline: Trunkline) -> 
     assert [s.form["MessageSid"] for s in queued] == [asked[m]["sid"] for m in (20, 25, 30)]
     for minutes, seen in zip((20, 25, 30), queued, strict=True):
         assert timedelta() <= seen.at - NOON - timedelta(minutes=minutes) < timedelta(seconds=1)
+
+
+async def test_a_scheduled_text_that_meets_a_bug_keeps_no_other_waiting(
+    trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put off, and leaves once the bug is gone."""
+    sid = await service(trunkline, trunkline.number)
+    bad, good = await schedule(trunkline, sid, 60), await schedule(trunkline, sid, 60)
+    right = scheduling._due
+
+    def wrong(platform: Any, message: Any, row: Any, *, pools: Any) -> Any:
+        if message.sid == bad["sid"]:
+            raise ZeroDivisionError
+        return right(platform, message, row, pools=pools)
+
+    trunkline.clock.advance(3600)
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduling, "_due", wrong)
+        with pytest.raises(ExceptionGroup):
+            await scheduling.release(trunkline.app.platform)
+    await trunkline.run_for(5)
+    assert (await trunkline.message(good["sid"]))["status"] == "delivered"
+    assert (await trunkline.message(bad["sid"]))["status"] == "scheduled"
+    await trunkline.run_for(65)
+    assert (await trunkline.message(bad["sid"]))["status"] == "delivered"
 
 
 async def test_a_scheduled_picture_is_fetched_when_it_is_due(trunkline: Trunkline) -> None:

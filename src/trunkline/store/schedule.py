@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from trunkline.domain.ids import micros
 from trunkline.store.prepared import Prepared, as_json
@@ -44,6 +44,12 @@ def insert_scheduled(db: Connection, rows: Sequence[Scheduled]) -> None:
 def delete_scheduled(db: Connection, keys: Iterable[tuple[str, str]]) -> int:
     """Take messages (account SID, SID) from the schedule; return how many were in it."""
     return _DELETE.run(db, sorted(keys))
+
+
+def postpone_scheduled(db: Connection, row: Scheduled, due_at: datetime) -> None:
+    """Let a message wait longer."""
+    here = (schedule.c.account_sid == row.account_sid) & (schedule.c.message_sid == row.message_sid)
+    db.execute(update(schedule).where(here).values(due_at=due_at))
 
 
 def load_scheduled(db: Connection, now: datetime, *, limit: int) -> list[Scheduled]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, select
 
 from trunkline.store.sending_tables import sticky_senders
 from trunkline.store.upserts import upsert
@@ -40,13 +40,3 @@ def keep_sticky(
     statement = upsert(sticky_senders)
     change = {name: statement.excluded[name] for name in ("sender", "used_at")}
     db.execute(statement.on_conflict_do_update(index_elements=names, set_=change), rows)
-
-
-def forget_sticky(db: Connection, account_sid: str, service_sid: str) -> None:
-    """Forget all of a service that goes."""
-    db.execute(
-        delete(sticky_senders).where(
-            sticky_senders.c.account_sid == account_sid,
-            sticky_senders.c.service_sid == service_sid,
-        )
-    )
