@@ -280,3 +280,17 @@ async def test_the_console_turns_pages_of_alerts(trunkline: Trunkline) -> None:
     assert (first.count('data-key="NO'), second.count('data-key="NO')) == (ROWS_MAX, 2)
     assert 'rel="prev"' in second
     assert "level=error" in older
+
+
+async def test_a_refusal_stays_one_where_it_cannot_be_noted(
+    trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full does not make a mistake of the caller ours."""
+
+    def full(db: Any, batch: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr("trunkline.flows.alerts.insert_alerts", full)
+    answer = await trunkline.send("nonsense")
+    assert (answer.status, answer.json["code"]) == (400, 21211)
+    assert await listed(trunkline) == []

@@ -5,6 +5,7 @@ Rule 2: it holds no text of a message and no whole number; what is redacted or d
         else its alerts say with it.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
@@ -85,7 +86,10 @@ async def rejected(
     url: str,
     pairs: Sequence[tuple[str, str]],
 ) -> None:
-    """Note that a request was refused, in a commit of its own; a rush of them only in part."""
+    """Note that a request was refused, in a commit of its own; a rush of them only in part.
+
+    The answer stays the refusal, whether or not that can be noted.
+    """
     if not 400 <= refusal.status < 500 or refusal.status == _OVERLOAD:
         return
     now = platform.clock.now()
@@ -101,8 +105,11 @@ async def rejected(
         http_status=refusal.status,
     )
     if allowed := _allowed(platform, [alert]):
-        await platform.store.write(lambda db: insert_alerts(db, allowed))
-        if platform.feed.is_watched:
+        writing = platform.store.write(lambda db: insert_alerts(db, allowed))
+        (trouble,) = await asyncio.gather(writing, return_exceptions=True)
+        if trouble is not None:
+            platform.meter.count("alerts_left_out", len(allowed))
+        elif platform.feed.is_watched:
             platform.feed.publish(News("alert", account_sid, alert.sid))
 
 
