@@ -58,12 +58,6 @@ def states(db: Connection, account_sid: str, recipients: Collection[str]) -> dic
     return {(row[0], row[1]): Consent(row[2]) for row in rows}
 
 
-def blocked(db: Connection, account_sid: str, pairs: Collection[Pair]) -> set[Pair]:
-    """Return which of *pairs* (recipient, service SID or sender) were opted out of."""
-    found = states(db, account_sid, {recipient for recipient, _ in pairs})
-    return {pair for pair in pairs if found.get(pair) is Consent.OUT}
-
-
 def declare(
     db: Connection, account_sid: str, statements: Sequence[Statement], *, at: datetime
 ) -> list[Declared]:
