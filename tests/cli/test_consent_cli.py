@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,6 +76,59 @@ def test_a_file_is_imported_line_by_line(server: Server, call: Call, tmp_path: P
     assert said(again) == "2 known; 0 refused\n"
     assert "spring fair" in said(call("consent", "history", ANNA))
     assert BEN not in said(call("consent", "list", "--status", "opt-out"))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+def test_a_file_is_read_as_a_spreadsheet_writes_it(
+    server: Server, call: Call, tmp_path: Path, delimiter: str
+) -> None:
+    """With a mark, CRLF, quotes, names of columns as people write them, and emptied lines."""
+    number = f"+1555867{1000 + ord(delimiter)}"
+    rows = [
+        ["Recipient", " Status", "Page", "", ""],
+        [number, "opt-out", f'"said{delimiter} ""no""\r\nand left"', "", ""],
+        ["", "", "", "", ""],
+        [""],
+    ]
+    file = tmp_path / "excel.csv"
+    text = "".join(delimiter.join(row) + "\r\n" for row in rows)
+    file.write_bytes(text.encode("utf-8-sig"))
+    # The file says "out": what is said for lines that name nothing must not stand in for it.
+    options = ("--scope", server.number, "--source", "website", "--status", "opt-in")
+    assert said(call("consent", "import", str(file), *options)) == "1 changed; 0 refused\n"
+    assert send(server, number) == 400
+    (entry,) = json.loads(said(call("consent", "history", number, "--json")))["history"]
+    assert entry["evidence"]["Page"].splitlines() == [f'said{delimiter} "no"', "and left"]
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (b"+15558675313,opt-in,caf\xe9\n", "it is not UTF-8"),
+        (b'+15558675313,opt-in,"never ends\n', "unexpected end of data"),
+    ],
+)
+def test_lines_before_one_that_cannot_be_read_are_kept(
+    server: Server, call: Call, tmp_path: Path, end: bytes, why: str
+) -> None:
+    """As the error says, which names the last of them."""
+    file = tmp_path / "list.csv"
+    lines = b"".join(b"+15558676%03d,opt-in,%d\n" % (n, len(why)) for n in range(500))
+    file.write_bytes(b"recipient,status,form\n" + lines + end)
+    result = call("consent", "import", str(file), "--scope", server.number, "--source", "others")
+    assert (result.exit_code, why in result.stderr) == (1, True), result.output
+    (said_last,) = re.findall("What follows line ([0-9]+) cannot be read", result.stderr)
+    last = f"+15558676{int(said_last) - 2:03d}"
+    (entry, *_) = json.loads(said(call("consent", "history", last, "--json")))["history"]
+    assert entry["evidence"]["form"] == str(len(why))
+
+
+@pytest.mark.parametrize("columns", ["recipient,status,Status", "recipient,,status"])
+def test_columns_that_may_mislead_are_refused(call: Call, columns: str) -> None:
+    """Two that are called the same, and one without a name."""
+    result = call("consent", "import", "-", input=f"{columns}\n+15558675310,opt-in,opt-out\n")
+    assert result.exit_code == 1
+    assert "Each column must have a name of its own" in result.stderr
 
 
 def test_somebody_is_set_by_hand(server: Server, call: Call) -> None:

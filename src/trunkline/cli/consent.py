@@ -2,8 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TextIO
 
 import click
@@ -34,6 +35,8 @@ PARTS = {
     "consented_at": "date_of_consent",
 }
 EVIDENCE = "evidence"
+# What stands between the fields: Excel writes semicolons where a comma is in numbers, and tabs.
+DELIMITERS = ",;\t"
 EXPORTED = ("number", *PARTS, "recorded_at", EVIDENCE, "digest")
 # A request holds 64 kB; encoded as a form, text grows up to threefold.
 BATCH_ROWS_MAX = 100
@@ -116,8 +119,9 @@ def import_(*, file: TextIO, account: str | None, **usual: str | None) -> None:
     """Keep what a CSV FILE says ("-": standard input), each line for itself.
 
     The columns recipient, scope, status, source and consented_at say what is meant; all others are
-    kept as evidence, and one called evidence may hold a JSON object. Lines that are known already
-    change nothing, so a file may be imported again. Exit code 1 says that some lines were refused.
+    kept as evidence, and one called evidence may hold a JSON object. Commas, semicolons or tabs
+    stand between them, as the first line has it. Lines that are known already change nothing, so a
+    file may be imported again. Exit code 1 says that some lines were refused.
     """
     platform = Platform(options.credentials())
     tally = _Tally()
@@ -169,28 +173,52 @@ class _Tally:
 
 def _lines(file: TextIO, *, usual: Mapping[str, str], tally: _Tally) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file that can be sent, with their numbers."""
-    reader = csv.DictReader(file, strict=True)
+    number = 0
     try:
-        if "recipient" not in (reader.fieldnames or ()):
-            raise click.ClickException("The first line must name the columns; one is recipient.")
+        first = file.readline()
+        delimiter = max(DELIMITERS, key=first.count)
+        reader = csv.DictReader(chain([first], file), delimiter=delimiter, strict=True)
+        reader.fieldnames = _columns(reader.fieldnames or ())
         for row in reader:
+            number = reader.line_num
+            if not any("".join(text or ()) for text in row.values()):
+                continue  # What a spreadsheet leaves of a line that was emptied.
             item = _read(row, usual)
             if len(item) > BATCH_CHARACTERS_MAX:
-                tally.refuse(reader.line_num, "it is too long")
+                tally.refuse(number, "it is too long")
             elif item:
-                yield reader.line_num, item
+                yield number, item
             else:
-                tally.refuse(reader.line_num, "it has more or fewer fields than the first line")
-    except (csv.Error, UnicodeDecodeError) as error:
-        problem = f"Line {reader.line_num + 1} cannot be read: {error}. Lines before it are kept."
-        raise click.ClickException(problem) from error
+                tally.refuse(number, "it has more or fewer fields than the first line")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(_unreadable(number, "it is not UTF-8")) from error
+    except csv.Error as error:
+        raise click.ClickException(_unreadable(number, str(error))) from error
 
 
-def _read(row: Mapping[str | None, str | None], usual: Mapping[str, str]) -> str:
+def _unreadable(number: int, reason: str) -> str:
+    return f"What follows line {number} cannot be read: {reason}. What is before it is kept."
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Return the columns of a file, however Status is written; refuse what might mislead."""
+    found = [name.strip() for name in names]
+    while found and not found[-1]:
+        found.pop()
+    known = {*PARTS, EVIDENCE}
+    found = [name.lower() if name.lower() in known else name for name in found]
+    if "recipient" not in found:
+        raise click.ClickException("The first line must name the columns; one is recipient.")
+    if "" in found or len(set(found)) < len(found):
+        raise click.ClickException("Each column must have a name of its own in the first line.")
+    return found
+
+
+def _read(row: Mapping[str | None, str | list[str] | None], usual: Mapping[str, str]) -> str:
     """Return a line as it is sent; '' where it has not the fields of the first."""
-    if None in row or None in row.values():
+    values = {name: text for name, text in row.items() if name and isinstance(text, str)}
+    if any(row.get(None) or ()) or None in row.values():
         return ""
-    values = {str(name): text or "" for name, text in row.items()}
     parts = {name: values.pop(name, "").strip() or usual.get(name, "") for name in PARTS}
     evidence = {name: text for name, text in values.items() if text and name != EVIDENCE}
     return _item(parts, _object(values.get(EVIDENCE, "")) | evidence)
@@ -216,15 +244,20 @@ def _item(parts: Mapping[str, str], evidence: Mapping[str, str]) -> str:
 
 
 def _batches(lines: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    """Yield lines as many together as a request holds."""
+    """Yield lines as many together as a request holds; those before one that ends it all, too."""
     batch: list[tuple[int, str]] = []
     size = 0
-    for number, item in lines:
-        if len(batch) == BATCH_ROWS_MAX or size + len(item) > BATCH_CHARACTERS_MAX:
+    try:
+        for number, item in lines:
+            if len(batch) == BATCH_ROWS_MAX or size + len(item) > BATCH_CHARACTERS_MAX:
+                yield batch
+                batch, size = [], 0
+            batch.append((number, item))
+            size += len(item)
+    except click.ClickException:
+        if batch:
             yield batch
-            batch, size = [], 0
-        batch.append((number, item))
-        size += len(item)
+        raise
     if batch:
         yield batch
 
