@@ -14,7 +14,10 @@ from trunkline.domain.errors import Refusal
 
 # A text is a keyword when nothing else is in it. Twilio documents "trimmed" and "any case"; whoever
 # writes “Stop.” or "STOP!" means it as well, and takes it ill when texts go on.
-AROUND = " \t\r\n.,!¡;:'\"“”‘’«»()[]*_-\u00a0\u200b\ufeff"
+AROUND = " .,!¡;:'\"“”„‘’‚«»‹›()[]*_-。、「」"
+# Marks of direction, soft hyphens, what selects an emoji: keyboards put them in, nobody sees them.
+_UNSEEN = frozenset({"Cc", "Cf"})
+_VARIATIONS = "\ufe0e\ufe0f"
 KEYWORD_LENGTH_MAX = 30
 # One wording answers one language; a service that speaks more has services of its own.
 WORDINGS_MAX = 30
@@ -104,8 +107,14 @@ def bare_word(text: str) -> str:
     """Return a text as it is compared with keywords, '' when it is too long to be one."""
     if len(text) > 4 * KEYWORD_LENGTH_MAX:
         return ""
-    bare = " ".join(unicodedata.normalize("NFKC", text).strip(AROUND).casefold().split())
+    seen = "".join(filter(_is_seen, unicodedata.normalize("NFKC", text)))
+    bare = " ".join(seen.casefold().split()).strip(AROUND)
     return bare if len(bare) <= KEYWORD_LENGTH_MAX else ""
+
+
+def _is_seen(char: str) -> bool:
+    is_unseen = unicodedata.category(char) in _UNSEEN or char in _VARIATIONS
+    return char.isspace() or not is_unseen
 
 
 def find_keyword(
