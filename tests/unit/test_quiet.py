@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from phonenumbers import SUPPORTED_REGIONS
 
 from trunkline.domain.nanp import COUNTRY_BY_AREA_CODE, region_of
 from trunkline.domain.quiet import QuietHours, QuietRule, parse_quiet_hours, quiet_until
@@ -46,6 +47,10 @@ def at(text: str) -> datetime:
         (f"whatsapp:{BOSTON}", NIGHT, "2026-11-20T12:59", "2026-11-20T13:00"),
         ("whatsapp:US.1234", NIGHT, "2026-11-20T12:00", None),
         ("whatsapp:US.1234", NIGHT, "2026-11-20T22:00", "2026-11-21T08:00"),
+        # Two coasts that are three hours apart have none of two hours in common: the first counts.
+        (TOLLFREE, "12:00-10:00", "2026-11-20T14:00", "2026-11-20T15:00"),
+        (TOLLFREE, "12:00-10:00", "2026-11-20T15:00", None),
+        (TOLLFREE, "12:00-10:00", "2026-11-20T18:00", "2026-11-21T15:00"),
     ],
 )
 def test_until_when_a_recipient_is_left_alone(
@@ -72,6 +77,6 @@ def test_every_state_and_every_country_has_a_zone() -> None:
     """Whatever has area codes of its own."""
     regions = {region for code in COUNTRY_BY_AREA_CODE if (region := region_of(code))}
     assert regions - ZONES_BY_REGION.keys() == set()
-    countries = set(COUNTRY_BY_AREA_CODE.values()) - {"US", "CA"}
+    countries = {*COUNTRY_BY_AREA_CODE.values(), *SUPPORTED_REGIONS} - {"US", "CA"}
     assert countries - ZONE_BY_COUNTRY.keys() == set()
     assert zones_of(BERLIN) == ("Europe/Berlin",)

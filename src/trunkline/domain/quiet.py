@@ -1,6 +1,7 @@
 """Quiet hours: when recipients are to be left alone, by the clocks where they are."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
@@ -42,16 +43,23 @@ def parse_quiet_hours(text: str, rule: QuietRule) -> QuietHours:
 def quiet_until(number: str, hours: QuietHours, *, now: datetime) -> datetime | None:
     """Return when a recipient may be texted again, in UTC; None: now.
 
-    Where a number may be in two zones, quiet hours of either count.
+    Where a number may be in two zones, quiet hours of either count; if that leaves no time of the
+    day at all, those of the first.
     """
-    moment = now
     zones = [ZoneInfo(name) for name in zones_of(number.rpartition(":")[2])]
+    moment = _first_open(zones, hours, now=now) or _first_open(zones[:1], hours, now=now)
+    return moment if moment and moment > now else None
+
+
+def _first_open(zones: Sequence[ZoneInfo], hours: QuietHours, *, now: datetime) -> datetime | None:
+    """Return the first moment from now on that is quiet in no zone; None if there is none."""
+    moment = now
     for _ in range(_ENDS_MAX):
         ends = [end for zone in zones if (end := _end(hours, moment.astimezone(zone)))]
         if not ends:
-            break
+            return moment
         moment = max(ends).astimezone(now.tzinfo)
-    return moment if moment > now else None
+    return None
 
 
 def _end(hours: QuietHours, local: datetime) -> datetime | None:
