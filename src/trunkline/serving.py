@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from socket import socket
 
 import uvicorn
+from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -28,8 +29,31 @@ FILES_KEPT = 512  # For webhooks (256), look-ups, media and the database.
 CONNECTIONS_MAX = 10_000  # About 60 kB each while they are idle.
 
 
+class Parser(HttpRequestParser):
+    """Reads requests, and past their offers to go on in another protocol (RFC 9110 §7.8).
+
+    Java's own client offers HTTP/2 with its first request, and its body follows all the same.
+    """
+
+    def __init__(self, protocol: "Protocol") -> None:
+        super().__init__(protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        """Read on; a request that ends in an offer is read again without it."""
+        try:
+            super().feed_data(data)
+        except HttpParserUpgrade as offer:
+            if not self._protocol.is_offer:
+                raise
+            self.feed_data(self._protocol.head_without_offer() + data[offer.args[0] :])
+
+
 class Protocol(HttpToolsProtocol):
     """One connection of a caller; *on_lost* is called when it is closed."""
+
+    is_offer = False
 
     on_lost: Callable[[], None] | None = None
     connections_max = CONNECTIONS_MAX
@@ -46,6 +70,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
+        self.parser = Parser(self)
         if len(self.connections) > self.connections_max:
             transport.abort()
         else:
@@ -83,6 +108,11 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        self.is_offer = self.parser.should_upgrade() and any(
+            name == b"upgrade" for name, _ in self.headers
+        )
+        if self.is_offer:
+            return
         self._in_head, self._has_answered = False, True
         super().on_headers_complete()
         if self._is_leaving:
@@ -90,8 +120,17 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the whole request is here."""
+        if self.is_offer:
+            return
         self._expect_no_more()
         super().on_message_complete()
+
+    def head_without_offer(self) -> bytes:
+        """Return the head of the request that was read last, as if it offered nothing."""
+        version = self.parser.get_http_version().encode()
+        first = b" ".join((self.parser.get_method(), self.url, b"HTTP/" + version))
+        kept = [b": ".join(header) for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([first, *kept, b"", b""])
 
     def shutdown(self) -> None:
         """Answer what comes within a moment, then close; what is under way is answered anyhow.

@@ -74,6 +74,19 @@ def test_a_body_may_come_in_chunks_or_after_a_pause(wire: Wire) -> None:
     assert wire.statuses(head + body)[-1] == 201
 
 
+@pytest.mark.parametrize("offer", ["h2c", "websocket", "TLS/1.3, h2c"])
+def test_an_offer_of_another_protocol_is_declined(wire: Wire, offer: str) -> None:
+    """Java's HttpClient and curl --http2 offer HTTP/2, and send the body without waiting."""
+    body = wire.form("offered")
+    target, length = f"{wire.path}/Messages.json", f"Content-Length: {len(body)}"
+    lines = ("Host: x", FORM, "Connection: Upgrade, HTTP2-Settings", f"Upgrade: {offer}")
+    first = wire.head("POST", target, *lines, length) + body
+    chunked = wire.head("POST", target, *lines, "Transfer-Encoding: chunked")
+    second = chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    last = wire.head("GET", f"{wire.path}.json", "Connection: Upgrade, close", *lines[:1])
+    assert wire.statuses(first + second + last) == [201, 201, 200]
+
+
 def test_requests_may_follow_each_other_unanswered(wire: Wire) -> None:
     """Each is answered, in order."""
     first = wire.head("GET", f"{wire.path}.json", "Host: x")
