@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.api.test_console import Browser, local_console
+from tests.api.test_services import short_code
 from tests.harness import NOON, Trunkline
 from trunkline.domain.address import country_of
 from trunkline.domain.quiet import QuietHours, QuietRule
 from trunkline.domain.service import MessagingService, SenderKind, ServiceSender
-from trunkline.flows import scheduling
+from trunkline.flows import routes, scheduling
 from trunkline.store.records import (
     NUMBERS,
     SERVICE_SENDERS,
@@ -24,6 +25,7 @@ from trunkline.store.records import (
 CALLBACK = "https://app.example.com/status"
 MINE = "https://app.example.com/mine"
 TO, OTHER = "+15558675310", "+15558675311"
+NEXT_HOUR = "2026-11-20T13:00:00Z"
 
 
 async def service(trunkline: Trunkline, *numbers: str, **fields: Any) -> str:
@@ -49,7 +51,7 @@ async def service(trunkline: Trunkline, *numbers: str, **fields: Any) -> str:
                 account_sid=made.account_sid,
                 service_sid=sid,
                 sender=address,
-                kind=SenderKind.NUMBER,
+                kind=SenderKind.NUMBER if address.startswith("+") else SenderKind.SHORT_CODE,
                 country=country_of(address) or "",
                 capabilities=number.capabilities,
                 created_at=now,
@@ -73,7 +75,7 @@ async def buy(trunkline: Trunkline, *numbers: str) -> list[str]:
 
 async def send(trunkline: Trunkline, sid: str, to: str = TO, **form: Any) -> Any:
     """Send a text with a service; return the accepted message."""
-    answer = await trunkline.send(to, From=None, MessagingServiceSid=sid, **form)
+    answer = await trunkline.send(to, **{"From": None, "MessagingServiceSid": sid, **form})
     assert answer.status == 201, answer.body
     return answer.json
 
@@ -169,6 +171,40 @@ async def test_a_named_sender_is_used_if_it_is_in_the_pool(trunkline: Trunkline)
     assert answer.json["code"] == 21711
 
 
+async def test_in_a_channel_the_numbers_of_the_pool_are_known_by_their_addresses_there(
+    trunkline: Trunkline,
+) -> None:
+    """Where a route leads; what the recipient knows in one channel it need not know elsewhere."""
+    ours, (other,) = trunkline.number, await buy(trunkline, "+16172000001")
+    sid = await service(trunkline, ours, other)
+    channel = f"whatsapp:{TO}"
+    refused = await send(trunkline, sid, channel)
+    assert (await trunkline.message(refused["sid"]))["error_code"] == 21703
+    platform = trunkline.app.platform
+    await routes.add(platform, routes.Wish(carrier="simulated", channel="whatsapp"))
+    named = await send(trunkline, sid, channel, From=f"whatsapp:{other}")
+    chosen = [await send(trunkline, sid, channel) for _ in range(3)]
+    await trunkline.run_for(5)
+    found = [await trunkline.message(message["sid"]) for message in [named, *chosen]]
+    assert {(m["from"], m["status"]) for m in found} == {(f"whatsapp:{other}", "delivered")}
+    new = [await send(trunkline, sid, f"whatsapp:+1555867531{n}") for n in range(2)]
+    senders = {(await trunkline.message(message["sid"]))["from"] for message in new}
+    assert senders == {f"whatsapp:{ours}", f"whatsapp:{other}"}
+    elsewhere = await trunkline.send(channel, From="whatsapp:+16172000002", MessagingServiceSid=sid)
+    assert elsewhere.json["code"] == 21711
+
+
+async def test_a_short_code_stays_in_its_country(trunkline: Trunkline) -> None:
+    """By itself and in a service (21659)."""
+    code = await short_code(trunkline)
+    sid = await service(trunkline, trunkline.number, code["short_code"])
+    for also in ({}, {"MessagingServiceSid": sid}):
+        answer = await trunkline.send(TO, From="72345", **also)
+        assert answer.status == 201, answer.body
+        answer = await trunkline.send("+14165550199", From="72345", **also)
+        assert (answer.status, answer.json["code"]) == (400, 21659)
+
+
 @pytest.mark.parametrize(
     ("given", "status", "code"),
     [
@@ -181,6 +217,7 @@ async def test_a_named_sender_is_used_if_it_is_in_the_pool(trunkline: Trunkline)
         ({"SendAt": "2026-11-20T12:14:59Z", "ScheduleType": "fixed"}, 400, 35114),
         ({"SendAt": "2026-12-25T12:00:01Z", "ScheduleType": "fixed"}, 400, 35114),
         ({"SendAt": "2026-11-20T13:00:00Z", "ScheduleType": "other"}, 400, 35119),
+        ({"SendAt": NEXT_HOUR, "ScheduleType": "fixed", "To": "messenger:1234"}, 400, 35126),
     ],
 )
 async def test_what_is_refused(
@@ -252,10 +289,10 @@ async def test_an_account_schedules_no_more_than_it_may(
     await schedule(trunkline, sid, 60)
 
 
-async def cancel(trunkline: Trunkline, sid: str) -> Any:
+async def cancel(trunkline: Trunkline, sid: str, **also: str) -> Any:
     """Cancel a message."""
     path = f"{trunkline.base}/Messages/{sid}.json"
-    return await trunkline.request("POST", path, {"Status": "canceled"})
+    return await trunkline.request("POST", path, {"Status": "canceled", **also})
 
 
 async def test_a_canceled_text_never_leaves(trunkline: Trunkline) -> None:
@@ -270,6 +307,17 @@ async def test_a_canceled_text_never_leaves(trunkline: Trunkline) -> None:
     assert len(await trunkline.app.network.inbox(TO)) == 1
     late = await cancel(trunkline, other["sid"])
     assert (late.status, late.json["code"]) == (409, 30409)
+
+
+async def test_a_text_is_canceled_and_redacted_by_one_request(trunkline: Trunkline) -> None:
+    """As it may be by two; by itself it is not redacted while it waits."""
+    sid = await service(trunkline, trunkline.number)
+    message = await schedule(trunkline, sid, 60)
+    path = f"{trunkline.base}/Messages/{message['sid']}.json"
+    early = await trunkline.request("POST", path, {"Body": ""})
+    assert (early.status, early.json["code"]) == (409, 20009)
+    answer = await cancel(trunkline, message["sid"], Body="")
+    assert (answer.status, answer.json["status"], answer.json["body"]) == (200, "canceled", "")
 
 
 async def test_texts_leave_in_the_order_of_their_times(trunkline: Trunkline) -> None:

@@ -242,6 +242,15 @@ async def test_services_that_want_a_number_at_once_do_not_share_it(trunkline: Tr
         assert (await got(trunkline, f"{path}/PhoneNumbers"))["phone_numbers"] == []
 
 
+async def test_what_is_missing_of_a_sender_is_named(trunkline: Trunkline) -> None:
+    """By the parameter that has to be given."""
+    path = await made(trunkline)
+    for kind in ("PhoneNumber", "ShortCode"):
+        answer = await post(trunkline, f"{path}/{kind}s")
+        assert refused(answer) == (400, 21421)
+        assert f"`{kind}Sid`" in answer.json["message"]
+
+
 async def test_what_is_no_number_of_the_account_is_not_added(trunkline: Trunkline) -> None:
     """Nor is one that carries no texts, nor anything to a service that is not there."""
     path = await made(trunkline)

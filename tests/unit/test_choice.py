@@ -127,3 +127,14 @@ def test_who_cannot_reach_the_recipient_is_passed_over() -> None:
     assert choice.sender == AUSTIN
     assert choose_sender(given, wanted, without={BOSTON, AUSTIN}) is None
     assert chosen(pool(BOSTON), BOSTON) == ""
+
+
+def test_only_numbers_send_in_a_channel() -> None:
+    """Wherever they are from; names and short codes are of the telephone network."""
+    given = pool(BRAND, SHORT, BERLIN, BOSTON)
+    wanted = Wanted(recipient=IN_BOSTON, channel="whatsapp")
+    for busy, first in [({BERLIN: 3.0}, BOSTON), ({BOSTON: 3.0}, BERLIN)]:
+        choice = choose_sender(given, wanted, busy=busy)
+        assert choice is not None
+        assert choice.sender == first
+    assert choose_sender(pool(BRAND, SHORT), wanted) is None

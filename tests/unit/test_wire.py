@@ -132,6 +132,8 @@ def test_a_field_may_have_an_error_code_of_its_own() -> None:
     """Where Twilio has a code for it, that one is the answer."""
     assert code_of([("SendAt", "soon")])[0] == 35114
     assert code_of([("SendAt", "0001-01-01T00:00:00+14:00")])[0] == 35114
+    # Not read in part, without its offset.
+    assert code_of([("SendAt", f"2026-12-01T10:00:00.{'0' * 20}+05:00")])[0] == 35114
     assert code_of([("AccountSid", "AC123")])[0] == 21470
 
 

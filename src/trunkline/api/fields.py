@@ -116,7 +116,8 @@ class Inputs:
         texts = self._texts(pairs)
         for field in self._required:
             if not any(texts.get(field.wire, ())):
-                raise Refusal(field.code, name=f"`{field.wire}`", reason="required", number="")
+                name = f"`{field.wire}`"
+                raise Refusal(field.code, name=name, reason="required", number=f"{name} required")
         by_wire = self._by_wire
         return self._make(**{by_wire[w].name: by_wire[w].read(t) for w, t in texts.items()})
 

@@ -154,7 +154,9 @@ def _decimal(text: str) -> Decimal:
 def _instant(text: str) -> datetime:
     """Read an ISO 8601 time; without an offset it is GMT."""
     try:
-        at = datetime.fromisoformat(_BARE_OFFSET.sub(r"\1+", text[:TIME_LENGTH_MAX]))
+        if len(text) > TIME_LENGTH_MAX:
+            raise ValueError
+        at = datetime.fromisoformat(_BARE_OFFSET.sub(r"\1+", text))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("not an ISO 8601 date and time") from None

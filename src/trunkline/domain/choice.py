@@ -30,9 +30,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a sender is wanted for. sticky: the sender that the recipient knows, if there is one."""
+    """What a sender is wanted for. sticky: the sender that the recipient knows, if there is one.
+
+    channel: where it is wanted, for a recipient that is named without it; "" for SMS and MMS.
+    """
 
     recipient: str
+    channel: str = ""
     with_media: bool = False
     sticky: str | None = None
 
@@ -61,7 +65,9 @@ def choose_sender(
         if sender.sender == wanted.sticky:
             return Choice(sender.sender, "the recipient knows this sender")
     kind, found = _first_kind(usable, country=country)
-    found, place = _nearest(found, wanted.recipient, country=country, pool=pool)
+    place = ""
+    if not wanted.channel:  # A channel is everywhere.
+        found, place = _nearest(found, wanted.recipient, country=country, pool=pool)
     first = min(found, key=lambda sender: busy.get(sender.sender, _NEVER))
     why = [
         kind,
@@ -76,6 +82,8 @@ def _can_send(sender: PoolSender, wanted: Wanted, *, country: str) -> bool:
         return False
     if sender.sender == wanted.recipient:
         return False
+    if wanted.channel:
+        return sender.kind is SenderKind.NUMBER
     if sender.kind is SenderKind.SHORT_CODE:
         return sender.country == country
     if sender.kind is SenderKind.ALPHANUMERIC:

@@ -15,6 +15,7 @@ from trunkline.domain.text import BODY_MAX, body_length
 URL_LENGTH_MAX = 2048
 # Twilio: both inclusive. https://www.twilio.com/docs/messaging/features/message-scheduling
 SCHEDULED_AHEAD_MIN, SCHEDULED_AHEAD_MAX = timedelta(minutes=15), timedelta(days=35)
+UNSCHEDULED_CHANNELS = frozenset({"messenger"})
 SERVICE = "MG"
 # Alphanumeric senders are not delivered there: https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id
 NO_ALPHANUMERIC = frozenset({"US", "CA", "PR"})
@@ -138,6 +139,13 @@ def check_parties(request: SendRequest) -> Parties:
     if sender.kind is AddressKind.ALPHANUMERIC and country_of(recipient.text) in NO_ALPHANUMERIC:
         raise Refusal(21612, recipient=recipient.text, sender=sender.text)
     return Parties(sender, recipient)
+
+
+def check_short_code(parties: Parties, country: str) -> None:
+    """Refuse (21659) a short code that is to reach another country than its own."""
+    sender = parties.sender
+    if sender.kind is AddressKind.SHORT_CODE and country_of(parties.recipient.text) != country:
+        raise Refusal(21659, number=sender.text, sender=sender.text)
 
 
 def _are_variables(text: str) -> bool:

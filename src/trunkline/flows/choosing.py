@@ -81,8 +81,8 @@ def _choose_for_service(
             detail = {"quiet_until": until.isoformat()} | ({} if is_held else {"error_code": QUIET})
         else:
             outcome, detail = _choose(platform, draft, pool, sticky=sticky, now=now)
-        if outcome.sender and outcome.sender != known.get(recipient):
-            new[recipient] = outcome.sender
+        if (known_as := _bare(outcome.sender)) and known_as != known.get(recipient):
+            new[recipient] = known_as
         chosen.drafts.append(replace(draft, message=outcome))
         kind = "held" if outcome.status is Status.ACCEPTED else "sender_chosen"
         chosen.trace.append(event(platform, outcome, kind, detail=detail))
@@ -95,21 +95,25 @@ def _choose(
 ) -> tuple[Message, dict[str, object]]:
     """Return the message as it is queued, or failed, and what the trace says of the choice."""
     message = draft.message
+    # In a channel a number of the pool is known by its address there.
+    channel, colon, recipient = message.recipient.rpartition(":")
     without: set[str] = set()
     for way in ways(message, may_convert=pool.service.mms_converter):
-        wanted = Wanted(recipient=way.recipient, with_media=goes_as_mms(way), sticky=sticky)
+        wanted = Wanted(
+            recipient=recipient, channel=channel, with_media=goes_as_mms(way), sticky=sticky
+        )
         without = set()
         while choice := _next_choice(platform, way, pool, wanted=wanted, without=without):
-            queued = _queued(platform, way, choice.sender, now=now)
+            queued = _queued(platform, way, channel + colon + choice.sender, now=now)
             if queued is None:  # No route takes it from there.
                 without.add(choice.sender)
                 continue
             if not _has_room(platform, queued):
                 return _failed(message, QUEUE_OVERFLOW, at=now), {
                     "error_code": QUEUE_OVERFLOW,
-                    "why": "every sender has more waiting than leaves within ten hours",
+                    "why": "the sender has more waiting than leaves within ten hours",
                 }
-            return queued, {"sender": choice.sender, "why": choice.why}
+            return queued, {"sender": queued.sender, "why": choice.why}
     code = NO_SENDER_FITS if pool.senders else NO_SENDERS
     detail: dict[str, object] = {
         "error_code": code,
@@ -128,11 +132,17 @@ def _next_choice(
     without: set[str],
 ) -> Choice | None:
     if message.sender is not None:  # The request names it, and it is in the pool.
-        named = Choice(message.sender, "the request names it")
+        named = Choice(_bare(message.sender), "the request names it")
         able = {s.sender for s in pool.senders if s.capabilities.mms or not wanted.with_media}
-        return named if message.sender in able - without else None
-    busy = platform.loads.seconds(s.sender for s in pool.senders)
+        return named if named.sender in able - without else None
+    prefix = wanted.channel and f"{wanted.channel}:"
+    busy = platform.loads.seconds((s.sender for s in pool.senders), prefix=prefix)
     return choose_sender(pool, wanted, busy=busy, without=without)
+
+
+def _bare(sender: str | None) -> str:
+    """Return a sender as it is in its pool, without the prefix of a channel; "" for none."""
+    return (sender or "").rpartition(":")[2]
 
 
 def _queued(platform: Platform, message: Message, sender: str, *, now: datetime) -> Message | None:

@@ -21,14 +21,14 @@ class SenderLoads:
         self._until: dict[str, float] = {}
         self._types: dict[str, SenderType] = {}
 
-    def seconds(self, senders: Iterable[str]) -> dict[str, float]:
-        """Return for how many seconds some senders are busy yet.
+    def seconds(self, senders: Iterable[str], *, prefix: str = "") -> dict[str, float]:
+        """Return for how many seconds some senders are busy yet, in the channel of *prefix*.
 
         Of those that are idle, who was busy last has the least below zero; who never was is left
         out.
         """
         until, now = self._until, self._time()
-        return {sender: until[sender] - now for sender in senders if sender in until}
+        return {s: until[prefix + s] - now for s in senders if prefix + s in until}
 
     def add(self, sender: str, seconds: float, *, seconds_max: float) -> bool:
         """Let a sender be busy for longer, unless that is beyond *seconds_max*."""

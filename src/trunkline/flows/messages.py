@@ -83,12 +83,14 @@ async def amend(
     def work(db: Connection) -> Message:
         before = _required_to_change(db, account_sid, sid)
         now = platform.clock.now()
-        after = before if body is None else redact(before, at=now)
+        after = before
         if status is not None:
             after = cancel(after, at=now)
             delete_scheduled(db, [(account_sid, sid)])
             if owed := status_callback(platform, after):
                 insert_callbacks(db, [owed])
+        if body is not None:  # What is canceled by the same request may be redacted.
+            after = redact(after, at=now)
         if after is not before:
             update_messages(db, [after])
         if body is not None:

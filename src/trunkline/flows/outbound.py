@@ -25,6 +25,7 @@ from trunkline.domain.message import (
 )
 from trunkline.domain.sending import (
     SERVICE,
+    UNSCHEDULED_CHANNELS,
     Draft,
     Parties,
     SendRequest,
@@ -32,6 +33,7 @@ from trunkline.domain.sending import (
     check_parties,
     check_presence,
     check_recipient,
+    check_short_code,
     check_timing,
 )
 from trunkline.domain.service import Pool
@@ -135,9 +137,13 @@ async def _prepare_for_service(platform: Platform, request: SendRequest, pool: P
     else:
         parties = check_parties(request)
         recipient, sender = parties.recipient, parties.sender.text
-        if all(sender != each.sender for each in pool.senders):
+        member = next((s for s in pool.senders if s.sender == parties.sender.bare), None)
+        if member is None:
             raise Refusal(NOT_IN_SERVICE, name=sender)
+        check_short_code(parties, member.country)
     if request.send_at is not None:
+        if recipient.channel in UNSCHEDULED_CHANNELS:
+            raise Refusal(35126)
         await _check_schedule(platform, service.account_sid)
     body = request.body or ""
     message = _unsent(
@@ -179,6 +185,7 @@ async def check_ownership(platform: Platform, account: Account, parties: Parties
         raise Refusal(21660, number=sender.text, sender=sender.text, account=account.sid)
     if not number.capabilities.sms:
         raise Refusal(21606, number=sender.text, sender=sender.text)
+    check_short_code(parties, number.country)
 
 
 async def check_queue(platform: Platform, message: Message) -> None:

@@ -18,7 +18,7 @@ from trunkline.store.paging import Found, Page
 _NUMBERS, _SHORT_CODES, _ALPHA_SENDERS = "/PhoneNumbers", "/ShortCodes", "/AlphaSenders"
 _DESTINATIONS, _CHANNELS = "/DestinationAlphaSenders", "/ChannelSenders"
 
-_NO_CHANNELS = "senders of channels come with WhatsApp"
+_NO_CHANNELS = "the numbers of a service are its senders in WhatsApp and other channels as well"
 
 Where = Callable[[ServiceSender], bool]
 
@@ -268,7 +268,7 @@ async def page_destinations(
 
 
 async def add_channel_sender(call: Call, params: AddChannelSender) -> ServiceSender:
-    """Refuse to add a sender of a channel: there are none."""
+    """Refuse to add a sender of a channel: the numbers of the service are that."""
     await services.require(call.platform, call.account.sid, call.path["ServiceSid"])
     raise Refusal(20422, name="`Sid`", reason=f"not supported here; {_NO_CHANNELS}")
 
