@@ -1,16 +1,19 @@
 """Pictures, sounds and files on their way out: what is fetched and refused, and who is told."""
 
+import dataclasses
+import json
 import re
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from tests.api.test_retention import passes
 from tests.api.test_routes_admin import add_carrier, add_route, explain
 from tests.api.test_service_sending import send, service
 from tests.harness import Response, Seen, Trunkline
 from trunkline.domain.media import MEDIA_BYTES_MAX, OTHER_BYTES_MAX
+from trunkline.store.records import NUMBERS, find_unique, update_record
 from trunkline.store.sending_tables import short_links
 
 STATUS = "https://app.example.com/status"
@@ -134,6 +137,30 @@ async def test_an_inbound_text_is_told_with_the_media_that_could_be_had(
     assert [told[f"MediaContentType{n}"] for n in range(2)] == ["image/jpeg", "application/smil"]
     assert told["MediaUrl1"].rpartition("/")[2].startswith("ME")
     assert "MediaUrl2" not in told
+
+
+async def test_a_number_without_mms_sends_none_by_any_way(trunkline: Trunkline) -> None:
+    """A request for one is refused (21621), and a reply by TwiML left out and noted."""
+    app = "https://app.example.com/sms"
+    await trunkline.configure_number(SmsUrl=app)
+
+    def work(db: Connection) -> None:
+        number = find_unique(db, NUMBERS, trunkline.number)
+        assert number is not None
+        able = dataclasses.replace(number.capabilities, mms=False)
+        update_record(db, NUMBERS, dataclasses.replace(number, capabilities=able))
+
+    await trunkline.app.platform.store.write(work)
+    assert (await trunkline.send(**CAT)).json["code"] == 21621
+    answer = f"<Response><Message><Media>{CAT['MediaUrl']}</Media></Message></Response>"
+    trunkline.receiver.script = lambda _: (200, "text/xml", answer.encode())
+    await trunkline.app.network.send_from(PHONE, trunkline.number, body="see")
+    await trunkline.run_for(5)
+    page = await trunkline.request("GET", f"{trunkline.base}/Messages.json")
+    (inbound,) = page.json["messages"]
+    details = [event["detail"] for event in await trunkline.events(inbound["sid"])]
+    assert "21621" in json.dumps(details)
+    assert asked(trunkline) == []
 
 
 async def ended(trunkline: Trunkline, sid: str, *, phone: str) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from trunkline.domain.address import parse_recipient, parse_sender
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message, Status
 from trunkline.domain.sending import Draft, Parties
+from trunkline.flows import mms
 from trunkline.flows.callbacks import Delivery, call
 from trunkline.flows.consent import check_terms
 from trunkline.flows.messages import find
@@ -209,6 +210,7 @@ class _Talk:
             status_callback=callback,
             options={IN_REPLY_TO: self.message.sid},
         )
+        await mms.check_sender(self.platform, message)
         if recipient.text != self.message.sender:  # Who texted us wants to be answered.
             await check_terms(self.platform, Draft(message))
         await check_queue(self.platform, message)
