@@ -177,12 +177,25 @@ def test_a_file_that_makes_no_sense_is_refused_in_a_sentence(
         "\ufeffto,name\r\n+15556500001,Zoë\r\n",
         "to;name\n+15556500001;Zoë\n",
         "to\tname\n+15556500001\tZoë\n",
+        "\n\r\n to ; name \n\n+15556500001;Zoë\n",
+        "to,name,,\r\n+15556500001,Zoë,,\r\n",
+        "to;name\r+15556500001;Zoë\r;,,,\r",
     ],
 )
 def test_files_of_spreadsheets_are_read(tmp_path: Path, content: str) -> None:
-    """With a mark of their encoding, and with the separators of every country."""
+    """With marks, separators and ends of lines of every country; what is empty says nothing."""
     campaign = read_campaign(contacts(tmp_path, content), "Hi {{name}}", sender="x")
     assert [(row.recipient, row.body) for row in campaign.rows] == [("+15556500001", "Hi Zoë")]
+
+
+def test_names_are_the_same_however_their_accents_are_written(tmp_path: Path) -> None:
+    """In one character or in two; a line is called by its number, however many are before it."""
+    content = 'te\u0301le\u0301phone,名前\n+15556500001,"太\n郎"\nnone,x\n'
+    path = contacts(tmp_path, content)
+    template = "{{ te\u0301le\u0301phone }} {{名前}}"
+    campaign = read_campaign(path, template, sender="x", column="t\u00e9l\u00e9phone")
+    assert [(r.line, r.body) for r in campaign.rows] == [(2, "+15556500001 太\n郎")]
+    assert list(campaign.broken) == [4]
 
 
 def test_numbers_may_repeat_where_that_is_meant(send: Send, server: Server, tmp_path: Path) -> None:
@@ -314,6 +327,8 @@ class Busy:
         self.keys: list[str] = []
         self.asked_at: list[float] = []
         self.answers: list[int] = []
+        self.code = 20429
+        self.looks: list[int] = []
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -343,7 +358,7 @@ class Busy:
             self.keys.append(key)
             self.asked_at.append(time.monotonic())
             status = self.answers.pop(0)
-        return status, {"sid": BUSY_SID, "code": 20429, "message": "Too Many Requests"}
+        return status, {"sid": BUSY_SID, "code": self.code, "message": "Too Many Requests"}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         busy = self
@@ -367,7 +382,7 @@ class Busy:
             def do_GET(self) -> None:
                 page = {"messages": [{"sid": BUSY_SID, "status": "delivered"}]}
                 content = json.dumps(page).encode()
-                self.send_response(200)
+                self.send_response(busy.looks.pop(0) if busy.looks else 200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -404,15 +419,31 @@ def test_it_waits_as_it_is_told_and_asks_again_under_the_same_key(
     assert report(tmp_path)[0]["sid"] == BUSY_SID
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, 20003), (429, 63038)])
 def test_what_holds_for_all_texts_stops_it(
-    busy: Busy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    busy: Busy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, status: int, code: int
 ) -> None:
-    """Credentials that are not valid any more are not tried a thousand times."""
+    """Credentials that are void, and a trial's day that is over, are not tried a thousand times."""
     monkeypatch.chdir(tmp_path)
     many(tmp_path, 740, count=1)
-    busy.answers = [401]
+    busy.answers, busy.code = [status], code
     given = ["send", "--csv", "contacts.csv", "--template", "Hello", "--yes"]
     result = CliRunner().invoke(commands, ["--data-dir", str(tmp_path / "busy"), *given])
     assert result.exit_code == 1
-    assert "Stopped: Too Many Requests (error 20429)." in result.stderr
+    assert f"Stopped: Too Many Requests (error {code})." in result.stderr
     assert report(tmp_path)[0]["status"] == "not sent"
+
+
+@pytest.mark.parametrize(("wait", "status"), [("60", "delivered"), ("0", "taken")])
+def test_texts_that_were_taken_are_reported_though_nobody_answers(
+    busy: Busy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, wait: str, status: str
+) -> None:
+    """What became of them is asked again while there is time, and said to be unknown after that."""
+    monkeypatch.chdir(tmp_path)
+    many(tmp_path, 750, count=1)
+    busy.answers, busy.looks = [201], [503]
+    given = ["send", "--csv", "contacts.csv", "--template", "Hello", "--yes", "--wait", wait]
+    result = CliRunner().invoke(commands, ["--data-dir", str(tmp_path / "busy"), *given])
+    assert result.exit_code == 0, result.output
+    assert report(tmp_path)[0]["status"] == status
+    assert ("could not be asked" in result.stderr) == (status == "taken")

@@ -45,6 +45,7 @@ PAUSE_SECONDS_MAX = 30.0
 QUEUE_FULL = 21611  # The sender has ten hours of work; there is room again as it works.
 BUSY = frozenset({429, 503})
 FATAL = frozenset({401, 403, 404})  # These say something of all texts alike.
+DAY_IS_FULL = 63038  # A trial account may send again tomorrow; a pause is no use.
 # Looking what became of the texts: pages of the newest messages, and a pause as it takes.
 PAGE_ROWS, PAGES_MAX = 1000, 500
 LOOK_SECONDS, LOOK_TIMES = 1.0, 5.0
@@ -243,11 +244,11 @@ def _judge(reply: Reply) -> Outcome | tuple[float, float, str]:
     said = f"{text} (error {cell(code) or reply.status})"
     if reply.status == 201 and is_sid(sid, "SM", "MM"):
         return Outcome(sid)
+    if reply.status in FATAL or code == DAY_IS_FULL:
+        return 0, 0, said
     if reply.status in BUSY or code == QUEUE_FULL:
         after = reply.headers.get("retry-after", "")
         return float(after) if after.isdigit() else 0, BUSY_SECONDS_MAX, said
-    if reply.status in FATAL:
-        return 0, 0, said
     if reply.status >= 500 or not isinstance(code, int):
         return 0, SILENCE_SECONDS_MAX, said
     return Outcome(error_code=code, error=text)
@@ -285,16 +286,25 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
 def _follow(
     platform: Platform, journal: Journal, *, order: Order, stop: threading.Event
 ) -> dict[str, Document]:
-    """Return the messages of a campaign, once all have ended or nobody waits any longer."""
+    """Return the messages of a campaign, once all have ended or nobody waits any longer.
+
+    While the platform does not answer it is asked again: they are sent, and the report is due.
+    """
     wanted = {outcome.sid for outcome in journal.outcomes.values() if outcome.sid}
     found: dict[str, Document] = {}
     until = time.monotonic() + order.wait_seconds
     while wanted:
         began = time.monotonic()
-        found |= _look(platform, wanted)
+        trouble = ""
+        try:
+            found |= _look(platform, wanted)
+        except click.ClickException as error:
+            trouble = error.message
         wanted -= {sid for sid, message in found.items() if message.get("status") in _FINAL}
         left, took = until - time.monotonic(), time.monotonic() - began
         if left <= 0 or stop.wait(min(left, max(LOOK_SECONDS, took * LOOK_TIMES))):
+            if trouble:
+                click.echo(f"What became of the texts could not be asked: {trouble}", err=True)
             break
     return found
 

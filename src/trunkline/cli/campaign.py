@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,44 +104,59 @@ def _decoded(content: bytes) -> str:
 
 def _table(text: str, name: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Return the names of the columns, and the lines behind them with their numbers."""
-    first = text.partition("\n")[0]
+    lines = _lines(text)
+    number, header = next(lines, (0, []))
+    if not header:
+        raise ValueError(f"{name} is empty; its first line must name the columns.")
+    header = [_name(cell) for cell in header]
+    # Spreadsheets write delimiters behind the last name; such columns have none.
+    twice = sorted({each for each in header if each and header.count(each) > 1})
+    if twice:
+        raise ValueError(f"Line {number} names a column twice: {_quoted(twice)}.")
+    return header, _of_width(lines, len(header))
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield what stands in each line that is not empty, with the number of its first line."""
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     delimiter = max(DELIMITERS, key=first.count)  # Of none the comma: there is one column.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-    except csv.Error as error:
-        raise ValueError(f"Line 1 cannot be read: {error}.") from error
-    if not any(header):
-        raise ValueError(f"{name} is empty; its first line must name the columns.")
-    twice = sorted({each for each in header if header.count(each) > 1})
-    if twice:
-        raise ValueError(f"Line 1 names a column twice: {_quoted(twice)}.")
-    return header, _lines(reader, len(header))
-
-
-def _lines(reader: Iterator[list[str]], width: int) -> Iterator[tuple[int, list[str]]]:
-    count = 0
     number = 1
     try:
         for values in reader:
-            number = getattr(reader, "line_num", number)
-            if not any(value.strip() for value in values):
-                continue
-            if len(values) != width:
-                raise ValueError(f"Line {number} has {len(values)} columns; the first has {width}.")
-            count += 1
-            if count > ROWS_MAX:
-                raise ValueError(f"There are more than {ROWS_MAX:,} contacts; divide the file.")
-            yield number, values
+            if any(value.strip() for value in values):
+                yield number, values
+            number = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"Line {number + 1} cannot be read: {error}.") from error
+        raise ValueError(f"Line {number} cannot be read: {error}.") from error
+
+
+def _of_width(
+    lines: Iterator[tuple[int, list[str]]], width: int
+) -> Iterator[tuple[int, list[str]]]:
+    for count, (number, values) in enumerate(lines):
+        if len(values) != width:
+            raise ValueError(f"Line {number} has {len(values)} columns; the first has {width}.")
+        if count == ROWS_MAX:
+            raise ValueError(f"There are more than {ROWS_MAX:,} contacts; divide the file.")
+        yield number, values
+
+
+def _name(text: str) -> str:
+    """Return the name of a column, however its accents are put together."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _names(template: str) -> list[str]:
+    """Return the columns that a template asks for, in their order."""
+    return [_name(text) for text in dict.fromkeys(_PLACE.findall(template))]
 
 
 def _number_column(header: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
-        if wanted not in header:
+        if not wanted.strip() or _name(wanted) not in header:
             raise ValueError(f"There is no column {wanted!r}; there are {_quoted(header)}.")
-        return wanted
+        return _name(wanted)
     folded = {name.lower().replace(" ", "_"): name for name in header}
     for name in NUMBER_COLUMNS:
         if name in folded:
@@ -154,7 +170,7 @@ def _number_column(header: Sequence[str], wanted: str | None) -> str:
 def _check_template(template: str, header: Sequence[str]) -> None:
     if not template.strip():
         raise ValueError("The template is empty.")
-    missing = [name for name in dict.fromkeys(_PLACE.findall(template)) if name not in header]
+    missing = [name for name in _names(template) if not name or name not in header]
     if missing:
         raise ValueError(
             f"The template asks for {_quoted(missing)}; the file has {_quoted(header)}."
@@ -171,10 +187,10 @@ def _row(line: int, values: Mapping[str, str], *, template: str, numbers: str) -
         return "the number is none"
     if address.kind is AddressKind.SHORT_CODE:
         return "the number is a short code"
-    empty = [name for name in _PLACE.findall(template) if not values[name].strip()]
+    empty = [name for name in _names(template) if not values[name].strip()]
     if empty:
-        return f"{_quoted(dict.fromkeys(empty))} is empty"
-    body = _PLACE.sub(lambda place: values[place[1]].strip(), template)
+        return f"{_quoted(empty)} is empty"
+    body = _PLACE.sub(lambda place: values[_name(place[1])].strip(), template)
     return Row(line, address.text, body)
 
 
@@ -196,5 +212,5 @@ def _check_repeats(rows: Sequence[Row]) -> None:
     )
 
 
-def _quoted(names: Sequence[str] | Mapping[str, object]) -> str:
-    return ", ".join(repr(name) for name in names)
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names if name)
