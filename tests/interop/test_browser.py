@@ -341,7 +341,7 @@ async def test_a_phone_sends_and_shows_pictures(site: Site, open_page: Open) -> 
             FilePayload(name="bo.vcf", mimeType="", buffer=b"BEGIN:VCARD\r\nFN:Bo\r\nEND:VCARD"),
         ]
     )
-    await expect(phone.get_by_text("bo.vcf is attached")).to_be_visible()
+    await expect(phone.get_by_text("red.png, bo.vcf are attached")).to_be_visible()
     await phone.get_by_role("button", name="Send", exact=True).click()
     sent = phone.locator(".bubble-line.is-out")
     await expect(sent.get_by_text("Contact")).to_be_visible()

@@ -50,7 +50,8 @@ async function send(form, submitter) {
 async function attach(input) {
   const { form } = input;
   const hint = form.querySelector(".hint");
-  for (const file of input.files) {
+  const files = [...input.files];
+  for (const file of files) {
     setHint(hint, `${file.name} …`, false);
     const type = file.type || (file.name.endsWith(".vcf") ? "text/vcard" : "");
     const headers = { "X-Console": "1", "Content-Type": type || "application/octet-stream" };
@@ -59,9 +60,9 @@ async function attach(input) {
     const said = answer ? await answer.text() : "Trunkline does not answer.";
     if (!answer?.ok) return setHint(hint, said, true);
     form.media.value = `${form.media.value} ${said}`.trim();
-    setHint(hint, `${file.name} is attached`, false);
   }
-  return undefined;
+  const what = files.map((file) => file.name).join(", ");
+  return setHint(hint, `${what} ${files.length > 1 ? "are" : "is"} attached`, false);
 }
 
 // Files need this script; addresses do not.
