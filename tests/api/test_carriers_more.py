@@ -16,7 +16,7 @@ from trunkline.dispatch import lanes, schedule
 from trunkline.dispatch.sweeper import Sweeper
 from trunkline.domain.carrier import CarrierAccount, CarrierState
 from trunkline.domain.message import Direction
-from trunkline.flows import carriers, routes
+from trunkline.flows import carriers, handover, routes
 from trunkline.flows.lanes import outbox_row
 from trunkline.flows.outbound import new_message
 from trunkline.flows.statuses import announce
@@ -405,5 +405,36 @@ async def test_a_crowd_is_claimed_by_and_by(world: World) -> None:
     await fill(world, ["Crowd"], each=3 * lanes.CLAIM_MAX)
     one.space = 10 * lanes.CLAIM_MAX
     lane = lane_of(world, "one/0")
-    assert [await lane.step() for _ in range(4)] == [*[lanes.CLAIM_MAX] * 3, 0]
+    claimed = []
+    for _ in range(4):
+        claimed.append(await lane.step())
+        await lane.settle()
+    assert claimed == [*[lanes.CLAIM_MAX] * 3, 0]
+
+
+async def test_nothing_is_claimed_while_answers_wait_for_the_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was claimed meanwhile would wait there too, and whoever else sends would wait for it."""
+    one = await world.add("one")
+    one.space = 0
+    await fill(world, ["Crowd"], each=3 * lanes.UNRECORDED_MAX)
+    one.space = 10 * lanes.UNRECORDED_MAX
+    lane = lane_of(world, "one/0")
+    record, is_asked, may_record = handover.submitted, asyncio.Event(), asyncio.Event()
+
+    async def late(*given: Any, **named: Any) -> Any:
+        is_asked.set()
+        await may_record.wait()
+        return await record(*given, **named)
+
+    monkeypatch.setattr(handover, "submitted", late)
+    while len(one.seen) < lanes.UNRECORDED_MAX:
+        assert await lane.step()
+        await is_asked.wait()
+    assert (await lane.step(), await lane.next_due()) == (0, None)
+    may_record.set()
     await lane.settle()
+    while await lane.step():
+        await lane.settle()
+    assert len(one.seen) == 3 * lanes.UNRECORDED_MAX
