@@ -224,6 +224,20 @@ async def test_consents_in_bulk_are_kept_and_count(trunkline: Trunkline) -> None
     assert entry["consented_at"] == "2026-02-28T10:05:27Z"
 
 
+async def test_contacts_and_the_safe_list_are_refused_by_name(trunkline: Trunkline) -> None:
+    """Nothing here would heed them, and whoever relies on them is told."""
+    for path, name, value in (
+        ("/v1/Contacts/Bulk", "Items", json.dumps({"contact_id": ANNA, "zip_code": "94105"})),
+        ("/v1/SafeList/Numbers", "PhoneNumber", ANNA),
+    ):
+        answer = await trunkline.request("POST", path, {name: value})
+        assert (answer.status, answer.json["code"]) == (400, 20422)
+        assert f"`{name}`: not supported here" in answer.json["message"]
+    for method in ("GET", "DELETE"):
+        answer = await trunkline.request(method, f"/v1/SafeList/Numbers?PhoneNumber=%2B1{ANNA[2:]}")
+        assert (answer.status, answer.json["code"]) == (404, 20404)
+
+
 async def test_a_service_may_require_consent(trunkline: Trunkline) -> None:
     """Who never opted in gets nothing but answers; START opts in, and is answered."""
     sid = await service(trunkline, trunkline.number, inbound_request_url=APP)

@@ -63,12 +63,13 @@ FORMS = {
 PROMOTION = "auth token promotion"
 # There are none; what may be asked of them is refused.
 CHANNEL_SENDER = "messaging service channel sender"
+NONE_OF_THEM = {CHANNEL_SENDER, "contacts in bulk", "safe list number"}
 ROUTES = [
     route
     for resource in RESOURCES
     for route in resource.routes()
     if route.verb is not Verb.DOWNLOAD and "MachineToMachine" not in route.path
-    if resource.name != CHANNEL_SENDER or route.verb is Verb.PAGE
+    if resource.name not in NONE_OF_THEM or route.verb is Verb.PAGE
 ]
 
 

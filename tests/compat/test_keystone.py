@@ -61,6 +61,8 @@ SDK = {
     "messaging service destination alpha sender": [f"{SERVICE}.destination_alpha_sender"],
     "messaging service channel sender": [f"{SERVICE}.channel_sender"],
     "consents in bulk": [f"{ACCOUNTS_V1}.bulk_consents"],
+    "contacts in bulk": [f"{ACCOUNTS_V1}.bulk_contacts"],
+    "safe list number": [f"{ACCOUNTS_V1}.safelist"],
 }
 # How a field must be written in JSON so that the SDK's own type for it is true. A number with a
 # fraction travels as a text.

@@ -7,6 +7,7 @@ from trunkline.api.resources.auth_tokens import AUTH_TOKEN_PROMOTION, SECONDARY_
 from trunkline.api.resources.available_phone_numbers import AVAILABLE, COUNTRIES
 from trunkline.api.resources.balance import BALANCE
 from trunkline.api.resources.consents import CONSENTS
+from trunkline.api.resources.contacts import CONTACTS, SAFE_LIST
 from trunkline.api.resources.feedback import FEEDBACK
 from trunkline.api.resources.geo_permissions import GEO_PERMISSIONS
 from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_KIND
@@ -50,4 +51,6 @@ RESOURCES: tuple[Resource, ...] = (
     DESTINATION_ALPHA_SENDERS,
     CHANNEL_SENDERS,
     CONSENTS,
+    CONTACTS,
+    SAFE_LIST,
 )
