@@ -163,6 +163,15 @@ _THESE = select(*COLUMNS).where(
     callbacks.c.message_sid.in_(bindparam("messages", expanding=True)),
     callbacks.c.sid.in_(bindparam("sids", expanding=True)),
 )
+_FOLLOWING = (
+    select(*COLUMNS)
+    .where(
+        callbacks.c.account_sid == bindparam("b_account_sid"),
+        callbacks.c.message_sid.in_(bindparam("messages", expanding=True)),
+        _WAITS,
+    )
+    .order_by(callbacks.c.created_at, callbacks.c.sid)
+)
 _INSERT_ATTEMPT = Prepared(
     insert(callback_attempts), [column.name for column in callback_attempts.c]
 )
@@ -302,20 +311,13 @@ def following_callbacks(
 ) -> list[CallbackRow]:
     """Return of the message of each of these rows the first webhook that waits, if it is due."""
     sids = by_account({(row.account_sid, row.message_sid) for row in rows})
-    if not _waiting(db, sids):
+    waiting = _waiting(db, sids)
+    if not waiting:
         return []
     first: dict[str, CallbackRow] = {}
     for account_sid, group in sids.items():
-        query = (
-            select(*COLUMNS)
-            .where(
-                callbacks.c.account_sid == account_sid,
-                callbacks.c.message_sid.in_(group),
-                callbacks.c.due_at.is_not(None),
-            )
-            .order_by(callbacks.c.created_at, callbacks.c.sid)
-        )
-        for row in db.execute(query):
+        these = [sid for sid in group if sid in waiting]
+        for row in db.execute(_FOLLOWING, {"b_account_sid": account_sid, "messages": these}):
             first.setdefault(row.message_sid, CallbackRow(**row._mapping))
     return [row for row in first.values() if row.due_at is not None and row.due_at <= now]
 
