@@ -1,5 +1,6 @@
 """Texts of a Messaging Service: accepted, then sent from a sender of its pool, at once or later."""
 
+from asyncio import gather
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -129,6 +130,9 @@ async def test_without_sticking_all_senders_take_turns(trunkline: Trunkline) -> 
     sent = [(await send(trunkline, sid))["sid"] for _ in range(6)]
     senders = [(await trunkline.message(one))["from"] for one in sent]
     assert senders == numbers * 2
+    at_once = await gather(*(send(trunkline, sid) for _ in range(6)))
+    senders = [(await trunkline.message(one["sid"]))["from"] for one in at_once]
+    assert sorted(senders) == sorted(numbers * 2)
 
 
 async def test_what_a_service_says_of_its_texts(trunkline: Trunkline) -> None:
@@ -138,6 +142,8 @@ async def test_what_a_service_says_of_its_texts(trunkline: Trunkline) -> None:
     smart = await service(trunkline)
     assert (await send(trunkline, plain, Body=body))["body"] == body
     assert (await send(trunkline, smart, Body=body))["body"].startswith('"Fine", she said... ')
+    assert (await send(trunkline, smart, Body=body, SmartEncoded="false"))["body"] == body
+    assert (await send(trunkline, plain, Body=body, SmartEncoded="true"))["body"] != body
     congested = await send(trunkline, plain, "+15555500003")
     longer = await send(trunkline, plain, "+15555500003", ValidityPeriod=3600)
     await trunkline.run_for(60)

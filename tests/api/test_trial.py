@@ -163,6 +163,12 @@ async def test_a_trial_has_one_number_and_no_name(trial: Trial) -> None:
     assert refusal(await trial.post("/IncomingPhoneNumbers.json", form)) == (400, 21404)
     form = {"AreaCode": "212"}
     assert refusal(await trial.post("/IncomingPhoneNumbers.json", form)) == (400, 21404)
+    program = trial.program
+    numbers = f"/2010-04-01/Accounts/{program.account_sid}/IncomingPhoneNumbers.json"
+    bought = await program.request("POST", numbers, {"PhoneNumber": "+12125551002"})
+    moved = await program.request("POST", bought.json["uri"], {"AccountSid": trial.sid})
+    assert refusal(moved) == (400, 21404)
+    assert (await program.request("GET", bought.json["uri"])).status == 200
 
 
 async def test_a_trial_sends_fifty_messages_a_day(trial: Trial) -> None:
@@ -171,7 +177,9 @@ async def test_a_trial_sends_fifty_messages_a_day(trial: Trial) -> None:
     # The code was the first.
     for _ in range(MESSAGES_A_DAY_MAX - 1):
         assert (await trial.send()).status == 201
-    assert refusal(await trial.send()) == (429, 63038)
+    refused = await trial.send()
+    assert refusal(refused) == (429, 63038)
+    assert "retry-after" not in refused.headers
     await trial.program.run_for(12 * 3600)
     assert (await trial.send()).status == 201
 
@@ -190,7 +198,7 @@ async def test_a_service_of_a_trial_is_no_way_around(trial: Trial) -> None:
     await trial.verify(british)
     sent = await trial.send(british, MessagingServiceSid=sid, From="")
     await program.run_for(5)
-    assert (await trial.fetch(f"/Messages/{sent.json['sid']}.json"))["error_code"] == 21704
+    assert (await trial.fetch(f"/Messages/{sent.json['sid']}.json"))["error_code"] == 21703
     await program.request("POST", f"{ADMIN}/{trial.sid}", {"Type": "Full"})
     sent = await trial.send(british, MessagingServiceSid=sid, From="")
     await program.run_for(5)

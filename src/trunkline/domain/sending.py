@@ -12,7 +12,6 @@ from trunkline.domain.message import MEDIA_MAX, VALIDITY_SECONDS_MAX, Message
 from trunkline.domain.service import Pool
 from trunkline.domain.text import BODY_MAX, body_length
 
-URL_LENGTH_MAX = 2048
 # Twilio: both inclusive. https://www.twilio.com/docs/messaging/features/message-scheduling
 SCHEDULED_AHEAD_MIN, SCHEDULED_AHEAD_MAX = timedelta(minutes=15), timedelta(days=35)
 UNSCHEDULED_CHANNELS = frozenset({"messenger"})
@@ -35,7 +34,7 @@ class SendRequest:
     status_callback: str | None = None
     application_sid: str | None = None
     validity_period: int | None = None
-    smart_encoded: bool = False
+    smart_encoded: bool | None = None
     schedule_type: str | None = None
     send_at: datetime | None = None
     options: Mapping[str, str] = field(default_factory=dict)

@@ -131,7 +131,8 @@ class PoolSender:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A service and the senders that may send for it."""
+    """A service and the senders that may send for it; left_out: how many in it may not at all."""
 
     service: MessagingService
     senders: tuple[PoolSender, ...]
+    left_out: int = 0

@@ -81,13 +81,13 @@ def _choose_for_service(
             detail = {"quiet_until": until.isoformat()} | ({} if is_held else {"error_code": QUIET})
         else:
             outcome, detail = _choose(platform, draft, pool, sticky=sticky, now=now)
-        if (known_as := _bare(outcome.sender)) and known_as != known.get(recipient):
+        known_as = _bare(outcome.sender) if service.sticky_sender else ""
+        if known_as and known_as != known.get(recipient):
             new[recipient] = known_as
         chosen.drafts.append(replace(draft, message=outcome))
         kind = "held" if outcome.status is Status.ACCEPTED else "sender_chosen"
         chosen.trace.append(event(platform, outcome, kind, detail=detail))
-    if service.sticky_sender:
-        keep_sticky(db, service.account_sid, service.sid, new, now=now)
+    keep_sticky(db, service.account_sid, service.sid, new, now=now)
 
 
 def _choose(
@@ -114,10 +114,11 @@ def _choose(
                     "why": "the sender has more waiting than leaves within ten hours",
                 }
             return queued, {"sender": queued.sender, "why": choice.why}
-    code = NO_SENDER_FITS if pool.senders else NO_SENDERS
+    code = NO_SENDER_FITS if pool.senders or pool.left_out else NO_SENDERS
     detail: dict[str, object] = {
         "error_code": code,
         "senders": len(pool.senders),
+        "left_out": pool.left_out,
         "without_route": len(without),
     }
     return _failed(message, code, at=now), detail

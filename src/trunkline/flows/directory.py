@@ -121,10 +121,14 @@ def find_pool(db: Connection, service_sid: str) -> Pool | None:
         return None
     account = find_record(db, ACCOUNTS, service.account_sid)
     members = child_records(db, SERVICE_SENDERS, service_sid, limit=POOL_MAX)
-    if account is not None and account.is_trial:
-        members = [member for member in members if member.kind is not SenderKind.ALPHANUMERIC]
-    found = [_pool_sender(db, member) for member in members]
-    return Pool(service, tuple(sender for sender in found if sender))
+    is_trial = account is not None and account.is_trial
+    found = [
+        _pool_sender(db, member)
+        for member in members
+        if not (is_trial and member.kind is SenderKind.ALPHANUMERIC)
+    ]
+    senders = tuple(sender for sender in found if sender)
+    return Pool(service, senders, left_out=len(members) - len(senders))
 
 
 def _pool_sender(db: Connection, member: ServiceSender) -> PoolSender | None:

@@ -146,13 +146,16 @@ async def _prepare_for_service(platform: Platform, request: SendRequest, pool: P
             raise Refusal(35126)
         await _check_schedule(platform, service.account_sid)
     body = request.body or ""
+    is_smart = request.smart_encoded
+    if is_smart is None:
+        is_smart = service.smart_encoding
     message = _unsent(
         platform,
         service.account_sid,
         status=Status.ACCEPTED if request.send_at is None else Status.SCHEDULED,
         sender=sender,
         recipient=recipient.text,
-        body=smart_encode(body) if request.smart_encoded or service.smart_encoding else body,
+        body=smart_encode(body) if is_smart else body,
         num_media=len(request.media_url),
         status_callback=request.status_callback or service.status_callback or None,
         validity_seconds=request.validity_period or service.validity_period,

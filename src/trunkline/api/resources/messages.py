@@ -102,7 +102,7 @@ class CreateMessage:
     force_delivery: Annotated[bool | None, accepted(_STORED)] = None
     content_retention: Annotated[ContentRetention | None, Code(30029), accepted(_STORED)] = None
     address_retention: Annotated[AddressRetention | None, Code(30030), accepted(_STORED)] = None
-    smart_encoded: bool = False
+    smart_encoded: bool | None = None
     persistent_action: Annotated[tuple[str, ...], accepted(_STORED)] = ()
     traffic_type: Annotated[TrafficType | None, accepted(_STORED)] = None
     shorten_urls: Annotated[
