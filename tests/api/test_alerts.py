@@ -108,6 +108,9 @@ async def test_a_request_that_is_refused_is_told(trunkline: Trunkline) -> None:
         "ValidityPeriod": [""],
     }
     assert await places(trunkline) == []
+    await trunkline.request("POST", "/accounts/v1/AuthTokens/Promote")
+    promoted, _ = await listed(trunkline)
+    assert promoted["request_url"].partition("/accounts")[2] == "/v1/AuthTokens/Promote"
 
 
 async def test_test_credentials_leave_no_alerts(trunkline: Trunkline) -> None:

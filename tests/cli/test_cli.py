@@ -334,6 +334,11 @@ def test_lines_of_a_table_do_not_end_in_blanks(capsys: pytest.CaptureFixture[str
         ("POST /trunkline/v1/routes/RX1", ("routes", "set", "RX1", "--order", "1"), "route RX1"),
         ("POST /trunkline/v1/smpp-credentials/me", ("smpp", "set", "me", "--disable"), "client me"),
         (f"GET /trunkline/v1/messages/{SID}/trace", ("trace", SID), f"message {SID}"),
+        (
+            "POST /trunkline/v1/accounts/AC1/auth-token/promote",
+            ("accounts", "rotate-token", "AC1", "--promote"),
+            "account AC1, or it has no second auth token",
+        ),
     ],
 )
 def test_what_is_not_there_says_where_to_look(

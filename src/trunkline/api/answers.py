@@ -13,6 +13,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON_HEADERS: Headers = ((b"content-type", b"application/json;charset=utf-8"),)
 MORE_INFO = "https://www.twilio.com/docs/errors/"
 RETRY_AFTER_SECONDS = 1  # The requests that fill the server end within about a second.
+DAY_IS_FULL = 63038  # Its 429 is good until midnight: nobody is to ask again in a second.
 UNAVAILABLE_SECONDS = 30  # Somebody has to make room on the disk, or to start another node.
 
 _encoder = msgspec.json.Encoder()
@@ -40,7 +41,7 @@ def error_answer(refusal: Refusal, *, path: str, headers: Headers = ()) -> Answe
         refusal.code,
         refusal.message,
         status=refusal.status,
-        headers=(*headers, *_HEADERS_BY_STATUS.get(refusal.status, ())),
+        headers=(*headers, *_headers_of(refusal)),
     )
 
 
@@ -49,6 +50,10 @@ def problem(code: int, message: str, *, status: int, headers: Headers = ()) -> A
     more_info = f"{MORE_INFO}{code}"
     body = {"code": code, "message": message, "more_info": more_info, "status": status}
     return Answer(status, _encoder.encode(body), (*JSON_HEADERS, *headers))
+
+
+def _headers_of(refusal: Refusal) -> Headers:
+    return () if refusal.code == DAY_IS_FULL else _HEADERS_BY_STATUS.get(refusal.status, ())
 
 
 _HEADERS_BY_STATUS: Mapping[int, Headers] = {

@@ -113,7 +113,8 @@ class ApiServer:
             if pairs is None:
                 message = f"A request's body may have {BODY_BYTES_MAX} bytes"
                 return problem(20001, message, status=413)
-            return await _answer_of(match.route, call, pairs)
+            url = _base_url(scope, headers) + call.uri
+            return await _answer_of(match.route, call, pairs, url=url)
         except Refusal as refusal:
             self._platform.meter.count("api_refusals", code=str(refusal.code))
             return error_answer(refusal, path=path)
@@ -211,14 +212,13 @@ def _check_status(route: Route, actor: Actor, *, account: Account) -> None:
         raise Refusal(20005)
 
 
-async def _answer_of(route: Route, call: Call, pairs: Pairs) -> Answer:
+async def _answer_of(route: Route, call: Call, pairs: Pairs, *, url: str) -> Answer:
     """Do what is asked, or refuse; what an account posts in vain is noted for its people."""
     try:
         return await route.answer(call, pairs)
     except Refusal as refusal:
         # For test credentials nothing is done, and nothing is kept.
         if route.method == "POST" and not call.actor.is_test:
-            url = call.base_url + call.uri
             await rejected(call.platform, call.account.sid, refusal, url=url, pairs=pairs)
         raise
 

@@ -38,6 +38,9 @@ NAMED: Final = {
     "/trunkline/v1/webhooks/": ("webhook that was given up", "trunkline webhooks list"),
 }
 
+# What one of these may not have: that is not found either.
+PARTS: Final = {"auth-token/": "or it has no second auth token"}
+
 FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -174,8 +177,9 @@ def _missing(path: str) -> str:
     """Return what is not there and where to look, if *path* names one thing."""
     for start, (kind, listing) in NAMED.items():
         if path.startswith(start):
-            name = unquote(path.removeprefix(start).partition("/")[0].partition("?")[0])
-            return f"There is no {kind} {name}; see `{listing}`"
+            name, _, rest = path.removeprefix(start).partition("?")[0].partition("/")
+            either = "".join(f", {say}" for part, say in PARTS.items() if rest.startswith(part))
+            return f"There is no {kind} {unquote(name)}{either}; see `{listing}`"
     return ""
 
 

@@ -199,11 +199,16 @@ async def page(
 
 
 async def update(
-    platform: Platform, account_sid: str, *, sid: str, changes: Changes, move_to: str | None = None
+    platform: Platform,
+    account_sid: str,
+    *,
+    sid: str,
+    changes: Changes,
+    move_to: Account | None = None,
 ) -> Number | None:
     """Configure a number, and give it to another account; None when there is no such number.
 
-    Who may move it where is for the caller to judge.
+    Who may move it where is for the caller to judge; a trial gets no second one (21404).
     """
     _check_changes(changes)
 
@@ -213,9 +218,11 @@ async def update(
         if before is None:
             return None, None
         after = _changed(platform, before, changes=changes)
-        after = replace(after, account_sid=move_to or after.account_sid)
-        update_record(db, NUMBERS, after)
+        after = replace(after, account_sid=move_to.sid if move_to else after.account_sid)
         has_moved = after.account_sid != account_sid
+        if has_moved and move_to is not None:
+            _check_room(db, move_to.sid, is_trial=move_to.is_trial, number=after.phone_number)
+        update_record(db, NUMBERS, after)
         return after, leave_pool(db, sid) if has_moved else None
 
     number, left = await platform.store.write(work)
@@ -260,11 +267,8 @@ async def _keep(platform: Platform, candidates: list[Number], *, is_trial: bool 
 
     def work(db: Connection) -> Number:
         alone(db)
-        held = child_records(db, NUMBERS, candidates[0].account_sid, limit=NUMBERS_MAX)
-        if is_trial and len(held) >= TRIAL_NUMBERS_MAX:
-            raise Refusal(21404)
-        if len(held) >= NUMBERS_MAX:
-            raise Refusal(21422, number=candidates[0].phone_number)
+        first = candidates[0]
+        _check_room(db, first.account_sid, is_trial=is_trial, number=first.phone_number)
         for number in candidates:
             if find_unique(db, NUMBERS, number.phone_number) is None:
                 insert_record(db, NUMBERS, number)
@@ -274,6 +278,15 @@ async def _keep(platform: Platform, candidates: list[Number], *, is_trial: bool 
     number = await platform.store.write(work)
     platform.directory.forget()
     return number
+
+
+def _check_room(db: Connection, account_sid: str, *, is_trial: bool, number: str) -> None:
+    """Refuse an account a number more than it may have: a trial's second, or one too many."""
+    held = child_records(db, NUMBERS, account_sid, limit=NUMBERS_MAX)
+    if is_trial and len(held) >= TRIAL_NUMBERS_MAX:
+        raise Refusal(21404)
+    if len(held) >= NUMBERS_MAX:
+        raise Refusal(21422, number=number)
 
 
 def _remove(db: Connection, sid: str) -> _Gone:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from trunkline.api.resource import JSON_SUFFIX, V2010, Call, Op, Resource
 from trunkline.api.wire import Address, Code, Method, Sid, Url, accepted, refused
-from trunkline.domain.account import Number
+from trunkline.domain.account import Account, Number
 from trunkline.domain.errors import Refusal
 from trunkline.domain.ids import is_sid
 from trunkline.domain.inventory import NumberKind
@@ -267,19 +267,18 @@ async def fetch(call: Call) -> Number | None:
 
 async def update(call: Call, params: UpdateNumber) -> Number | None:
     """Configure a number, or give it to another account of the same owner."""
-    if params.account_sid:
-        await _check_move(call, params.account_sid)
+    target = await _target(call, params.account_sid) if params.account_sid else None
     return await numbers.update(
         call.platform,
         call.account.sid,
         sid=_sid(call),
         changes=_changes(params),
-        move_to=params.account_sid or None,
+        move_to=target,
     )
 
 
-async def _check_move(call: Call, account_sid: str) -> None:
-    """Refuse (21470) an account that the one who asks does not own, or that is not active."""
+async def _target(call: Call, account_sid: str) -> Account:
+    """Return whom to give a number to, or refuse (21470) who is not active or of another owner."""
     owner = call.actor.account
     target = await call.platform.directory.account(account_sid)
     is_possible = (
@@ -287,8 +286,9 @@ async def _check_move(call: Call, account_sid: str) -> None:
         and target.status == owner.status
         and owner.sid in (target.sid, target.owner_sid)
     )
-    if not is_possible:
+    if target is None or not is_possible:
         raise Refusal(21470, name=account_sid)
+    return target
 
 
 async def delete(call: Call) -> bool:
