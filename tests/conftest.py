@@ -8,6 +8,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.compiled import share_compiled
 from tests.databases import DATABASES, KINDS, POSTGRESQL, SQLITE
 
 TESTS = Path(__file__).parent
@@ -34,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell those who start Trunklines."""
     DATABASES.kind = config.getoption("--database")
+    share_compiled()
 
 
 def pytest_unconfigure() -> None:
