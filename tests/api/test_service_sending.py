@@ -254,6 +254,13 @@ async def skip(trunkline: Trunkline, seconds: int) -> None:
     await trunkline.run_for(5)
 
 
+async def test_a_quarter_of_an_hour_ahead_is_late_enough(trunkline: Trunkline) -> None:
+    """SDKs leave the fraction of the second away."""
+    sid = await service(trunkline, trunkline.number)
+    trunkline.clock.advance(0.9)
+    assert (await schedule(trunkline, sid, 15))["status"] == "scheduled"
+
+
 async def test_a_scheduled_text_leaves_at_its_time(trunkline: Trunkline) -> None:
     """Nothing is told before; its validity counts from then."""
     sid = await service(trunkline, trunkline.number, status_callback=CALLBACK, validity_period=60)
