@@ -12,7 +12,8 @@ from socket import socket
 import uvicorn
 from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
@@ -66,6 +67,7 @@ class Protocol(HttpToolsProtocol):
     _size = 0
     _chunk = 0
     _unread = 0
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
@@ -80,6 +82,10 @@ class Protocol(HttpToolsProtocol):
         """Forget the connection."""
         self._expect_no_more()
         super().connection_lost(exc)
+        # uvicorn tells the request that came last, which may only wait for this one's answer.
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         if self.on_lost is not None:
             self.on_lost()
 
@@ -124,6 +130,10 @@ class Protocol(HttpToolsProtocol):
             return
         self._expect_no_more()
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def head_without_offer(self) -> bytes:
         """Return the head of the request that was read last, as if it offered nothing."""

@@ -157,3 +157,12 @@ def test_a_path_that_is_nearly_one_is_none(wire: Wire, rest: str) -> None:
     answer = wire.exchange(wire.head("GET", wire.path + rest, *LAST))
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert f"The requested resource {wire.path}{rest} was not found".encode() in answer
+
+
+def test_nonsense_behind_requests_ends_them_without_a_word(wire: Wire) -> None:
+    """The connection is closed under the first while it is answered; that is nobody's mistake."""
+    asked = wire.head("GET", f"{wire.path}/Messages.json", "Host: x")
+    for _ in range(3):
+        assert wire.exchange(asked + asked + b"nonsense\r\n\r\n").endswith(NOT_HTTP)
+    assert wire.statuses(wire.head("GET", f"{wire.path}/Messages.json", *LAST)) == [200]
+    assert "Traceback" not in wire.server.process.stderr
