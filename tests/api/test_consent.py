@@ -224,6 +224,49 @@ async def test_consents_in_bulk_are_kept_and_count(trunkline: Trunkline) -> None
     assert entry["consented_at"] == "2026-02-28T10:05:27Z"
 
 
+async def test_a_statement_is_of_all_that_a_text_would_be_of(trunkline: Trunkline) -> None:
+    """Of a service or of a number in it, after STOP or before: the service is stopped or starts."""
+    (other,) = await buy(trunkline, "+14155552671")
+    sid = await service(trunkline, trunkline.number, other)
+    ways: list[dict[str, Any]] = [
+        {"From": None, "MessagingServiceSid": sid},
+        {"From": trunkline.number},
+        {"From": other},
+    ]
+
+    async def record(status: str, scope: str) -> None:
+        item = {
+            "contact_id": ANNA,
+            "correlation_id": "0" * 32,
+            "sender_id": scope,
+            "status": status,
+            "source": "website",
+        }
+        answer = await trunkline.request("POST", "/v1/Consents/Bulk", {"Items": json.dumps(item)})
+        assert answer.json["items"][0]["error_code"] == 0
+
+    async def codes() -> list[int | None]:
+        found: list[int | None] = []
+        for way in ways:
+            answer = await trunkline.send(ANNA, **way)
+            await trunkline.run_for(5)
+            is_refused = answer.status == 400
+            sent = answer.json if is_refused else await trunkline.message(answer.json["sid"])
+            found.append(sent["code"] if is_refused else sent["error_code"])
+        return found
+
+    for scope in (sid, trunkline.number, other):
+        await say(trunkline, "STOP")
+        assert await codes() == [21610] * 3
+        await record("opt-in", scope)
+        assert await codes() == [None] * 3, scope
+    for scope in (sid, trunkline.number):
+        await record("opt-out", scope)
+        assert await codes() == [21610] * 3, scope
+        await say(trunkline, "START", to=other)
+        assert await codes() == [None] * 3
+
+
 async def test_contacts_and_the_safe_list_are_refused_by_name(trunkline: Trunkline) -> None:
     """Nothing here would heed them, and whoever relies on them is told."""
     for path, name, value in (

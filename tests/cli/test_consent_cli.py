@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,27 @@ def test_a_file_is_imported_line_by_line(server: Server, call: Call, tmp_path: P
     assert said(again) == "2 known; 0 refused\n"
     assert "spring fair" in said(call("consent", "history", ANNA))
     assert BEN not in said(call("consent", "list", "--status", "opt-out"))
+
+
+def test_a_list_without_dates_overrules_nobody_who_opted_out(
+    server: Server, call: Call, tmp_path: Path
+) -> None:
+    """However often it is read; by hand, too, it must be said when somebody agreed again."""
+    number = "+15558675314"
+    file = tmp_path / "list.csv"
+    file.write_text(f"recipient,status\n{number},opt-in\n", encoding="utf-8")
+    read = ("consent", "import", str(file), "--scope", server.number, "--source", "website")
+    assert said(call(*read)) == "1 changed; 0 refused\n"
+    said(call("consent", "set", number, server.number, "opt-out"))
+    result = call(*read)
+    assert (result.exit_code, result.stderr) == (1, "line 2: DATE_OF_CONSENT_NEEDED\n")
+    assert send(server, number) == 400
+    again = ("consent", "set", number, server.number, "opt-in")
+    assert "DATE_OF_CONSENT_NEEDED" in call(*again).stderr
+    assert send(server, number) == 400
+    now = datetime.now(UTC).isoformat()
+    assert said(call(*again, "--at", now)) == f"{number}: changed\n"
+    assert send(server, number) == 201
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", ","])

@@ -1,6 +1,7 @@
 """What recipients want and the evidence of it: states, the history behind them, and its chain."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ async def test_what_was_said_last_counts_whenever_it_is_heard(store: Database) -
     (again,) = await put(store, old, at=NOON + timedelta(hours=2))
     assert again.entry is None
     assert again.effect is Effect.KNOWN
+
+
+async def test_what_counts_is_said_of_the_other_scopes_as_well(store: Database) -> None:
+    """With an entry for each that names the first; what is late or known says nothing of them."""
+    number = "+15551234567"
+    new = replace(said(Consent.OUT, at=NOON), others=(number,))
+    for _ in range(2):
+        await put(store, new)
+    old = replace(said(Consent.IN, at=NOON - timedelta(days=1)), others=("+15551234568",))
+    assert [each.effect for each in await put(store, old)] == [Effect.LATE]
+    assert await store.read(lambda db: states(db, ACCOUNT, [ANNA])) == {
+        (ANNA, SERVICE): Consent.OUT,
+        (ANNA, number): Consent.OUT,
+    }
+    kept = await store.read(lambda db: page_history(db, ACCOUNT, limit=10))
+    assert [entry.scope for entry in reversed(kept)] == [SERVICE, number, SERVICE]
+    assert kept[1].evidence == {"form": "spring", "sender_id": SERVICE}
+    assert await store.read(lambda db: list(breaks(db))) == []
 
 
 async def test_the_database_refuses_to_change_the_history(store: Database) -> None:

@@ -74,7 +74,7 @@ async def record_consents(ask: Ask) -> Answer:
     items = [_item(text) for text in ask.form.get("Items", ())]
     if not items:
         raise Refusal(20422, name="`Items`", reason="required")
-    done = await proof.record(ask.platform, account_sid, items, by="admin")
+    done = await proof.record(ask.platform, account_sid, items, by="admin", needs_dates=True)
     return json_answer(
         {
             "items": [

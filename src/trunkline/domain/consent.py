@@ -52,10 +52,14 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a recipient said of a scope, when, and what shows it; without a time it was just now."""
+    """What a recipient said of a scope, when, and what shows it; without a time it was just now.
+
+    What counts of it is said of the other scopes as well.
+    """
 
     recipient: str
     scope: str
+    others: tuple[str, ...] = ()
     status: Consent
     source: Source
     evidence: Mapping[str, str]

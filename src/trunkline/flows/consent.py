@@ -3,7 +3,7 @@
 Rule: nothing leaves for a recipient after the commit in which he opted out, however long it waited.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -13,6 +13,7 @@ from trunkline.domain.message import CONSENT_ANSWER, Message
 from trunkline.domain.sending import Draft
 from trunkline.flows.platform import Platform
 from trunkline.store.consents import states
+from trunkline.store.records import SERVICE_SENDERS, find_unique
 
 
 async def with_terms(platform: Platform, draft: Draft) -> Draft:
@@ -48,6 +49,17 @@ def wanted(db: Connection, drafts: Sequence[Draft]) -> list[Draft]:
             requires_consent=draft.requires_consent,
         )
     return [draft for draft in drafts if draft.error_code is None]
+
+
+def scopes_of(db: Connection, scope: str) -> set[str]:
+    """Return what is meant by a scope: itself, and the Messaging Service that a number is in."""
+    member = find_unique(db, SERVICE_SENDERS, scope)
+    return {scope, member.service_sid} if member else {scope}
+
+
+def spoken_for(db: Connection, scopes: set[str], others: Iterable[str]) -> set[str]:
+    """Return which of *others* are among *scopes*, or are numbers of a service among them."""
+    return {each for each in others if not scopes.isdisjoint(scopes_of(db, each))}
 
 
 async def services_of(platform: Platform, senders: set[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from trunkline.domain.message import (
 )
 from trunkline.domain.sending import Draft
 from trunkline.domain.service import MessagingService
+from trunkline.flows.consent import spoken_for
 from trunkline.flows.outbound import new_message
 from trunkline.flows.platform import Platform
 from trunkline.flows.statuses import event
@@ -32,7 +33,6 @@ from trunkline.store.messages import Event
 from trunkline.store.records import (
     ACCOUNTS,
     OPT_OUT_RULES,
-    SERVICE_SENDERS,
     find_record,
     find_unique,
 )
@@ -133,13 +133,8 @@ def _scopes_out(db: Connection, text: _Text) -> set[str]:
 
     That is the number itself, its service, and all numbers that are in the service by now.
     """
-    out = {scope for (_, scope), status in text.said.items() if status is Consent.OUT}
-    return {scope for scope in out if scope in text.scopes or _is_in(db, scope, text.service)}
-
-
-def _is_in(db: Connection, sender: str, service: MessagingService | None) -> bool:
-    member = find_unique(db, SERVICE_SENDERS, sender) if service else None
-    return service is not None and member is not None and member.service_sid == service.sid
+    out = (scope for (_, scope), status in text.said.items() if status is Consent.OUT)
+    return spoken_for(db, text.scopes, out)
 
 
 def _change(platform: Platform, db: Connection, text: _Text, *, out: set[str]) -> list[str]:

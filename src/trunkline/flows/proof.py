@@ -1,14 +1,23 @@
 """Consent as people and programs record it and look at it: statements, states and the history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from trunkline.domain.consent import Consent, Effect, Entry, Pair, read_statement
+from trunkline.domain.consent import (
+    Consent,
+    Effect,
+    Entry,
+    Pair,
+    Statement,
+    read_statement,
+)
 from trunkline.domain.errors import Refusal
+from trunkline.flows.consent import scopes_of, spoken_for
 from trunkline.flows.platform import Platform
 from trunkline.store.consents import State, declare, page_history, page_states, read_history
+from trunkline.store.consents import states as store_states
 from trunkline.store.records import NUMBERS, SERVICES, find_record, find_unique
 
 # Statements of one commit: what a request can hold, and others wait for no longer.
@@ -34,9 +43,18 @@ class Outcome:
 
 
 async def record(
-    platform: Platform, account_sid: str, items: Sequence[Item], *, by: str
+    platform: Platform,
+    account_sid: str,
+    items: Sequence[Item],
+    *,
+    by: str,
+    needs_dates: bool = False,
 ) -> list[Outcome]:
-    """Keep statements in one commit, those that can be read; *by* says who recorded them."""
+    """Keep statements in one commit, those that can be read; *by* says who recorded them.
+
+    Where dates are needed, nobody who opted out opts in without one: a list that is read again
+    would overrule him.
+    """
     if len(items) > STATEMENTS_MAX:
         raise Refusal(20422, name="`Items`", reason=f"at most {STATEMENTS_MAX} at once")
     now = platform.clock.now()
@@ -46,18 +64,42 @@ async def record(
     ]
 
     def work(db: Connection) -> list[Outcome]:
-        scopes = {said.scope for said, _ in read if said}
-        ours = {scope for scope in scopes if _is_ours(db, account_sid, scope)}
-        good = [said for said, _ in read if said and said.scope in ours]
+        known = store_states(db, account_sid, {said.recipient for said, _ in read if said})
+        out = {pair for pair, status in known.items() if status is Consent.OUT}
+        judged = [
+            _judged(db, account_sid, said, out=out, needs_dates=needs_dates) if said else wrong
+            for said, wrong in read
+        ]
+        good = [each for each in judged if isinstance(each, Statement)]
         done = iter(declare(db, account_sid, good, at=now))
         return [
-            Outcome(next(done).effect)
-            if said and said.scope in ours
-            else Outcome(errors=wrong or ["INVALID_SENDER_ID"])
-            for said, wrong in read
+            Outcome(next(done).effect) if isinstance(each, Statement) else Outcome(errors=each)
+            for each in judged
         ]
 
     return await platform.store.write(work)
+
+
+def _judged(
+    db: Connection, account_sid: str, said: Statement, *, out: set[Pair], needs_dates: bool
+) -> Statement | list[str]:
+    """Return a statement with the scopes that it is about, or what is wrong with it.
+
+    As with a text to a number, whoever speaks of it speaks of its service; and who opts in, of all
+    numbers of that. What is opted out of is added to *out*.
+    """
+    if not _is_ours(db, account_sid, said.scope):
+        return ["INVALID_SENDER_ID"]
+    scopes = scopes_of(db, said.scope)
+    if said.status is Consent.OUT:
+        out |= {(said.recipient, scope) for scope in scopes}
+    else:
+        mine = {scope for recipient, scope in out if recipient == said.recipient}
+        mine = spoken_for(db, scopes, mine)
+        if mine and needs_dates and said.consented_at is None:
+            return ["DATE_OF_CONSENT_NEEDED"]
+        scopes |= mine
+    return replace(said, others=tuple(sorted(scopes - {said.scope})))
 
 
 async def states(

@@ -5,7 +5,7 @@ Rules: a state and its entry in the history commit together; no entry is ever ch
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from trunkline.store.prepared import Lookup
 from trunkline.store.sending_tables import consent_history, consents
 from trunkline.store.upserts import upsert
 
+# In the evidence of an entry that another scope's statement made: which scope that named.
+NAMED_SCOPE = "sender_id"
 DECLARING = 0x636F6E73656E74  # "consent": the number of the lock.
 
 _STATES = Lookup(
@@ -63,39 +65,75 @@ def declare(
 ) -> list[Declared]:
     """Keep *statements* as evidence, and have those count that are the last of their pair.
 
-    One that is known, with the same time, is not kept again.
+    One that is known, with the same time, is not kept again. Those of other scopes are kept with
+    one that counts.
     """
     if not statements:
         return []
     _alone(db)
     known = _known(db, account_sid, statements)
-    said_before = _said_before(db, account_sid, statements)
+    before = _said_before(db, account_sid, statements)
     number, digest = _last(db, account_sid)
+    book = _Book(account_sid, at, known, before, number, digest)
     declared: list[Declared] = []
-    changed: dict[Pair, _State] = {}
     for said in statements:
-        pair = (said.recipient, said.scope)
-        state = known.get(pair)
-        when = said.consented_at or max(at, state.since + MICROSECOND if state else at)
-        if (*pair, said.status, when) in said_before:
-            declared.append(Declared(Effect.KNOWN))
-            continue
-        said_before.add((*pair, said.status, when))
-        number += 1
-        entry = _entry(account_sid, said, number=number, when=when, at=at)
-        entry = replace(entry, digest=digest_of(entry, digest))
-        digest = entry.digest
+        declared.append(book.keep(said, said.scope))
+        if declared[-1].effect in (Effect.CHANGED, Effect.CONFIRMED):
+            for scope in said.others:
+                book.keep(said, scope)
+    _insert(db, book.entries)
+    _store(db, account_sid, book.changed)
+    return declared
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is written of an account, entry by entry, until it is stored."""
+
+    account_sid: str
+    at: datetime
+    known: dict[Pair, _State]
+    said_before: set[tuple[str, str, Consent, datetime]]
+    number: int
+    digest: str
+    entries: list[Entry] = field(default_factory=list)
+    changed: dict[Pair, _State] = field(default_factory=dict)
+
+    def keep(self, said: Statement, scope: str) -> Declared:
+        """Write down what was said of a scope, and tell what that does."""
+        pair = (said.recipient, scope)
+        state = self.known.get(pair)
+        just_now = max(self.at, state.since + MICROSECOND) if state else self.at
+        when = said.consented_at or just_now
+        if (*pair, said.status, when) in self.said_before:
+            return Declared(Effect.KNOWN)
+        self.said_before.add((*pair, said.status, when))
         effect = Effect.CHANGED
         if state and when < state.since:
             effect = Effect.LATE
         elif state and state.status is said.status:
             effect = Effect.CONFIRMED
-        declared.append(Declared(effect, entry))
         if effect is not Effect.LATE:
-            known[pair] = changed[pair] = _State(said.status, when)
-    _insert(db, [each.entry for each in declared if each.entry])
-    _store(db, account_sid, changed)
-    return declared
+            self.known[pair] = self.changed[pair] = _State(said.status, when)
+        return Declared(effect, self._add(said, scope, when=when))
+
+    def _add(self, said: Statement, scope: str, *, when: datetime) -> Entry:
+        self.number += 1
+        named = {} if scope == said.scope else {NAMED_SCOPE: said.scope}
+        entry = Entry(
+            account_sid=self.account_sid,
+            number=self.number,
+            recipient=said.recipient,
+            scope=scope,
+            status=said.status,
+            source=said.source,
+            evidence={**said.evidence, **named},
+            consented_at=when,
+            at=self.at,
+        )
+        self.digest = digest_of(entry, self.digest)
+        self.entries.append(replace(entry, digest=self.digest))
+        return self.entries[-1]
 
 
 def _alone(db: Connection) -> None:
@@ -140,22 +178,6 @@ def _last(db: Connection, account_sid: str) -> tuple[int, str]:
     )
     row = db.execute(query).first()
     return (row.number, row.digest) if row else (0, "")
-
-
-def _entry(
-    account_sid: str, said: Statement, *, number: int, when: datetime, at: datetime
-) -> Entry:
-    return Entry(
-        account_sid=account_sid,
-        number=number,
-        recipient=said.recipient,
-        scope=said.scope,
-        status=said.status,
-        source=said.source,
-        evidence=said.evidence,
-        consented_at=when,
-        at=at,
-    )
 
 
 def _insert(db: Connection, entries: Sequence[Entry]) -> None:
