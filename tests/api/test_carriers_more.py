@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from tests.api.test_carriers import World
+from tests.live import eventually
 from trunkline.carriers.port import Deferred, InDoubt, LateTaken, Refused
 from trunkline.config import LEASE_SECONDS_MAX
 from trunkline.dispatch import lanes, schedule
@@ -22,7 +23,7 @@ from trunkline.flows.outbound import new_message
 from trunkline.flows.statuses import announce
 from trunkline.flows.switchboard import read_configuration
 from trunkline.store.messages import insert_messages
-from trunkline.store.outbox import insert_outbox
+from trunkline.store.outbox import Doubt, insert_outbox, load_any, mark_in_doubt
 from trunkline.store.records import CARRIERS, insert_record, update_record
 from trunkline.store.store import SqliteStore
 
@@ -438,3 +439,44 @@ async def test_nothing_is_claimed_while_answers_wait_for_the_disk(
     while await lane.step():
         await lane.settle()
     assert len(one.seen) == 3 * lanes.UNRECORDED_MAX
+
+
+async def test_what_an_earlier_lane_awaited_is_given_up_while_texts_leave(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash leaves it behind; what this lane claims while it looks for that is its own."""
+    one = await world.add("one")
+    one.space = 0
+    await fill(world, ["Crowd"], each=3)
+    platform, store = world.app.platform, world.app.platform.store
+
+    def of_a_crash(db: Connection) -> None:
+        mark_in_doubt(db, load_any(db, "one/0", limit=3))
+
+    async def doubts() -> list[Doubt]:
+        rows = await store.read(lambda db: load_any(db, "one/0", limit=9))
+        return [row.in_doubt for row in rows]
+
+    async def are_given_up() -> bool:
+        return await doubts() == [Doubt.UNDER_WAY, Doubt.WAITING, Doubt.WAITING]
+
+    await store.write(of_a_crash)
+    read, is_read, may_go_on = store.read, asyncio.Event(), asyncio.Event()
+
+    async def late(query: Any) -> Any:
+        found = await read(query)
+        if query.__qualname__.startswith("Lane._give_up_answers"):
+            is_read.set()
+            await may_go_on.wait()
+        return found
+
+    monkeypatch.setattr(store, "read", late)
+    lane = lanes.Lane(platform, one, 0, lease=lane_of(world, "one/0").lease)
+    one.space, one.gate = 1, asyncio.Event()
+    assert await lane.step()
+    await is_read.wait()
+    may_go_on.set()
+    await eventually(are_given_up, what="two of three are given up")
+    one.gate.set()
+    await lane.settle()
+    assert await doubts() == [Doubt.WAITING, Doubt.WAITING]

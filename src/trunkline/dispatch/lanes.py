@@ -33,6 +33,7 @@ from trunkline.runtime import BATCH_MAX, Bell, Inbox
 from trunkline.store.leases import Lease, LeaseLost
 from trunkline.store.outbox import (
     OutboxRow,
+    awaited,
     flows_of,
     give_up_answers,
     load_due,
@@ -76,7 +77,10 @@ class Lane:
         self._schedule = Schedule(platform.switchboard.policy(carrier.name).sender_rates)
         self._stepping = asyncio.Lock()
         self._is_closing = False
-        self._is_new = True
+        # What was claimed since the lane was opened; None once the answers that a lane before this
+        # one awaited are given up.
+        self._claimed: set[str] | None = set()
+        self._giving_up: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0  # Segments.
         self._ended: list[handover.Handed] = []
@@ -100,9 +104,8 @@ class Lane:
             if self._is_closing or not self.lease.is_valid():
                 return 0
             try:
-                if self._is_new:
-                    await self._platform.store.write(self._give_up_answers)
-                    self._is_new = False
+                if self._claimed is not None and self._giving_up is None:
+                    self._giving_up = asyncio.create_task(self._give_up_answers())
                 self._wake_rested()
                 return await self._start()
             except LeaseLost:
@@ -129,13 +132,16 @@ class Lane:
 
     async def settle(self) -> None:
         """Return once everything that was started is recorded, or failed to be."""
-        while self._tasks or self._recording or self._is_reading():
-            tasks = [*self._tasks, *filter(None, (self._recording, self._reading))]
+        while self._tasks or self._recording or self._giving_up or self._is_reading():
+            others = (self._recording, self._giving_up, self._reading)
+            tasks = [*self._tasks, *filter(None, others)]
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Start nothing more, and wait for the answers under way, but not for ever."""
         self._is_closing = True
+        if self._giving_up is not None:
+            self._giving_up.cancel()
         async with self._stepping:
             bugs = self._record_again()
             if bugs:
@@ -148,9 +154,26 @@ class Lane:
     def _is_reading(self) -> bool:
         return self._reading is not None and not self._reading.done()
 
-    def _give_up_answers(self, db: Connection) -> None:
+    async def _give_up_answers(self) -> None:
+        """Give up the answers that a lane before this one awaited, while texts leave."""
+        store = self._platform.store
+        try:
+            found = await store.read(lambda db: awaited(db, self.name, limit=UNDER_WAY_MAX))
+            await store.write(lambda db: self._give_up(db, found))
+            if len(found) < UNDER_WAY_MAX:
+                self._claimed = None
+        except LeaseLost:
+            self._platform.tenure.forfeit(self.lease)
+        except Exception as error:
+            self._bugs.append(error)
+        finally:
+            self._giving_up = None
+
+    def _give_up(self, db: Connection, found: Iterable[tuple[str, str]]) -> None:
         self.lease.hold(db)
-        give_up_answers(db, self.name)
+        # What was claimed since then is ours, and its answer is awaited.
+        mine = self._claimed or ()
+        give_up_answers(db, self.name, [key for key in found if key[1] not in mine])
 
     async def _start(self) -> int:
         if not self._has_room():
@@ -171,6 +194,8 @@ class Lane:
             rows = self._schedule.take(self._elapsed(now), segments=room)
         if not rows:
             return 0
+        if self._claimed is not None:
+            self._claimed |= {row.message_sid for row in rows}
         load = None
         try:
             load = await handover.claim(self._platform, self._carrier.name, rows, lease=self.lease)

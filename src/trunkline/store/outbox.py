@@ -111,6 +111,12 @@ _DELETE = Prepared(delete(outbox).where(_HERE), _KEY)
 _MARK = Prepared(
     update(outbox).where(_HERE).values(in_doubt=bindparam("b_doubt")), ("b_doubt", *_KEY)
 )
+_GIVE_UP = Prepared(
+    update(outbox)
+    .where(_HERE, outbox.c.in_doubt == literal_column(str(int(Doubt.UNDER_WAY))))
+    .values(in_doubt=literal_column(str(int(Doubt.WAITING)))),
+    _KEY,
+)
 _MOVE = Prepared(
     update(outbox).where(_HERE).values(lane=bindparam("b_target")), ("b_target", *_KEY)
 )
@@ -284,10 +290,19 @@ def mark_in_doubt(db: Connection, rows: Iterable[OutboxRow]) -> bool:
     return _MARK.run(db, keys) == len(keys)
 
 
-def give_up_answers(db: Connection, lane: str) -> None:
-    """Note that no answer is awaited in a lane: whoever awaited one is gone."""
+def awaited(db: Connection, lane: str, *, limit: int) -> list[tuple[str, str]]:
+    """Return the keys of a lane's rows whose answers were awaited when they were written.
+
+    This walks through the whole lane, which takes seconds where a million rows wait.
+    """
     here = (outbox.c.lane == lane) & (outbox.c.in_doubt == int(Doubt.UNDER_WAY))
-    db.execute(update(outbox).where(here).values(in_doubt=int(Doubt.WAITING)))
+    query = select(outbox.c.account_sid, outbox.c.message_sid).where(here).limit(limit)
+    return [(row[0], row[1]) for row in db.execute(query)]
+
+
+def give_up_answers(db: Connection, lane: str, keys: Iterable[tuple[str, str]]) -> None:
+    """Note that nobody awaits answers to these rows of a lane any more."""
+    _GIVE_UP.run(db, [(*key, lane) for key in keys])
 
 
 def delete_outbox(db: Connection, rows: Iterable[OutboxRow]) -> None:
