@@ -351,6 +351,35 @@ def test_what_is_not_there_says_where_to_look(
     assert error.endswith("` (error 20404)\n")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--template", "x"), ("--yes",), ("--no-wait",), ("--report", "x"), ("--to-column", "x")],
+)
+def test_what_is_for_a_file_of_contacts_is_refused_without_one(
+    platform: Platform, call: Callable[..., Result], option: tuple[str, ...]
+) -> None:
+    """Nothing is sent by who believes that it was heeded."""
+    result = call("send", "+15558675310", "Hi", *option)
+    assert (result.exit_code, platform.requests) == (2, [])
+    assert option[0] in result.stderr.partition("These go with --csv only")[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"\xff\xfe[]", 1), (b'\xef\xbb\xbf[{"language": "en"}]', 0)]
+)
+def test_words_are_read_as_utf_8(
+    platform: Platform, call: Callable[..., Result], tmp_path: Path, *, content: bytes, code: int
+) -> None:
+    """With a mark of their encoding as well; anything else is refused in a sentence."""
+    (tmp_path / "words.json").write_bytes(content)
+    platform.answer("POST /trunkline/v1/services/MG1/keywords", {"wordings": []})
+    result = call("services", "keywords", "MG1", "--file", str(tmp_path / "words.json"))
+    assert result.exit_code == code, result.output
+    sent = [request.form for request in platform.requests]
+    assert sent == ([] if code else [[("Wordings", '[{"language": "en"}]')]])
+    assert ("is not UTF-8" in result.stderr) == bool(code)
+
+
 def test_a_narrow_terminal_breaks_no_sid(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

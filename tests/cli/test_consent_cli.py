@@ -64,8 +64,8 @@ def test_a_file_is_imported_line_by_line(server: Server, call: Call, tmp_path: P
     assert result.stdout == "2 changed; 3 refused\n"
     assert result.stderr.splitlines() == [
         "line 6: it has more or fewer fields than the first line",
-        "line 4: INVALID_CONTACT_ID",
-        "line 5: INVALID_STATUS",
+        "line 4: INVALID_CONTACT_ID: the recipient is no phone number",
+        "line 5: INVALID_STATUS: the status is neither opt-in nor opt-out",
     ]
     assert (send(server, ANNA), send(server, BEN)) == (400, 201)
     exported = said(call("consent", "export"))

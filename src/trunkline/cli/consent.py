@@ -35,6 +35,15 @@ PARTS = {
     "consented_at": "date_of_consent",
 }
 EVIDENCE = "evidence"
+# What the platform's words for a mistake mean.
+WRONG = {
+    "INVALID_CONTACT_ID": "the recipient is no phone number",
+    "INVALID_SENDER_ID": "the scope is no Messaging Service or sender of the account",
+    "INVALID_STATUS": "the status is neither opt-in nor opt-out",
+    "INVALID_SOURCE": "no such source is known",
+    "INVALID_DATE_OF_CONSENT": "the time is none, or it is to come",
+    "INVALID_EVIDENCE": "the evidence has too many fields, or too long ones",
+}
 # What stands between the fields: Excel writes semicolons where a comma is in numbers, and tabs.
 DELIMITERS = ",;\t"
 EXPORTED = ("number", *PARTS, "recorded_at", EVIDENCE, "digest")
@@ -292,7 +301,8 @@ def _named(text: str) -> tuple[str, str]:
 
 def _wrong(outcome: Document) -> str:
     errors = outcome.get("errors")
-    return ", ".join(map(str, errors)) if isinstance(errors, list) else ""
+    names = map(str, errors) if isinstance(errors, list) else ()
+    return "; ".join(f"{name}: {WRONG[name]}" if name in WRONG else name for name in names)
 
 
 def _shown(row: Document) -> Document:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 import click
 
@@ -36,6 +36,10 @@ COLUMNS = {
     "Segments": "num_segments",
     "Body": "body",
 }
+
+
+# What means nothing for a single message; nobody is to believe that it was heeded.
+CSV_ONLY: Final = ("template", "to_column", "allow_duplicates", "yes", "no_wait", "report")
 
 
 class Bulk(TypedDict):
@@ -104,6 +108,9 @@ def send(
         click.get_current_context().exit(_send_to_all(platform, who, Path(contacts), **bulk))
     if to is None or body is None:
         raise click.UsageError("Say whom to text and what, or give --csv and --template.")
+    if any(bulk[name] for name in CSV_ONLY):
+        names = ", ".join("--" + name.replace("_", "-") for name in CSV_ONLY)
+        raise click.UsageError(f"These go with --csv only: {names}.")
     form = [("To", to), who, ("Body", body)]
     form += [("MediaUrl", url) for url in media]
     message = platform.post(platform.account_path("Messages.json"), form)

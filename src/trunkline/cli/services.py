@@ -104,10 +104,8 @@ def keywords(*, service: str, file: Path | None, reset: bool, as_json: bool) -> 
         platform.delete(path)
         click.echo("The usual words hold.")
         return
-    if file:
-        document = platform.post(path, [("Wordings", file.read_text(encoding="utf-8"))])
-    else:
-        document = platform.fetch(path)
+    form = [("Wordings", _content(file))] if file else []
+    document = platform.post(path, form) if form else platform.fetch(path)
     found = rows(document, "wordings")
     if as_json:
         print_json(found)
@@ -115,6 +113,14 @@ def keywords(*, service: str, file: Path | None, reset: bool, as_json: bool) -> 
         print_table(KEYWORDS, [_shown(each) for each in found])
     else:
         click.echo("The usual words hold.")
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise click.ClickException(f"{file} cannot be read: {reason}.") from error
 
 
 def _path(service: str) -> str:

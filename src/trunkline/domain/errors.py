@@ -90,7 +90,7 @@ ERRORS: dict[int, ErrorKind] = {
     20410: _K("The resource {path} is gone", 410),
     20422: _K("Invalid parameter {name}: {reason}"),
     20423: _K("Malformed SID: {name}"),
-    20424: _K("The {name} belongs to another request that was made with it", 422),
+    20424: _K("The Idempotency-Key belongs to another request that was made with it", 422),
     20426: _K("Upgrade required", 426),
     20429: _K("Too Many Requests", 429),
     20500: _K("An internal server error has occurred", 500),

@@ -87,7 +87,7 @@ async def _earlier(
     if row is None:
         return None
     if row.digest != digest:
-        raise Refusal(20424, name=HEADER)
+        raise Refusal(20424)
     if message is None:
         path = f"/2010-04-01/Accounts/{account_sid}/Messages/{row.message_sid}.json"
         raise Refusal(20410, path=path)
