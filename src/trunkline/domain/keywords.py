@@ -42,11 +42,11 @@ _LONG: Mapping[Action, tuple[str, ...]] = {
     Action.START: ("start", "yes", "unstop"),
     Action.HELP: ("help", "info"),
 }
-# The network of toll-free numbers knows these only; what it does not stop, nobody else may.
+# The network of toll-free numbers knows these only; what it does not stop, nobody else may. Who asks
+# for help is answered by the number's owner.
 _TOLLFREE: Mapping[Action, tuple[str, ...]] = {
     Action.STOP: ("stop",),
     Action.START: ("start", "unstop"),
-    Action.HELP: ("help", "info"),
 }
 # No wording takes these away: https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out
 KEPT: Mapping[Action, tuple[str, ...]] = {
