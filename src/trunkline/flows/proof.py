@@ -66,8 +66,13 @@ async def record(
     def work(db: Connection) -> list[Outcome]:
         known = store_states(db, account_sid, {said.recipient for said, _ in read if said})
         out = {pair for pair, status in known.items() if status is Consent.OUT}
+        ours = {
+            scope: scopes_of(db, scope)
+            for scope in {said.scope for said, _ in read if said}
+            if _is_ours(db, account_sid, scope)
+        }
         judged = [
-            _judged(db, account_sid, said, out=out, needs_dates=needs_dates) if said else wrong
+            _judged(db, said, ours, out=out, needs_dates=needs_dates) if said else wrong
             for said, wrong in read
         ]
         good = [each for each in judged if isinstance(each, Statement)]
@@ -81,16 +86,21 @@ async def record(
 
 
 def _judged(
-    db: Connection, account_sid: str, said: Statement, *, out: set[Pair], needs_dates: bool
+    db: Connection,
+    said: Statement,
+    ours: Mapping[str, set[str]],
+    *,
+    out: set[Pair],
+    needs_dates: bool,
 ) -> Statement | list[str]:
     """Return a statement with the scopes that it is about, or what is wrong with it.
 
     As with a text to a number, whoever speaks of it speaks of its service; and who opts in, of all
     numbers of that. What is opted out of is added to *out*.
     """
-    if not _is_ours(db, account_sid, said.scope):
+    scopes = ours.get(said.scope)
+    if scopes is None:
         return ["INVALID_SENDER_ID"]
-    scopes = scopes_of(db, said.scope)
     if said.status is Consent.OUT:
         out |= {(said.recipient, scope) for scope in scopes}
     else:
@@ -98,7 +108,7 @@ def _judged(
         mine = spoken_for(db, scopes, mine)
         if mine and needs_dates and said.consented_at is None:
             return ["DATE_OF_CONSENT_NEEDED"]
-        scopes |= mine
+        scopes = scopes | mine
     return replace(said, others=tuple(sorted(scopes - {said.scope})))
 
 
