@@ -66,6 +66,8 @@ def chosen(given: Pool, to: str, *, with_media: bool = False, sticky: str | None
         ([BERLIN], IN_PARIS, BERLIN),
         ([AUSTIN, BOSTON], IN_BOSTON, BOSTON),
         ([AUSTIN, TORONTO], IN_BOSTON, AUSTIN),
+        (["+14132000001", "+18572000001", AUSTIN], IN_BOSTON, "+18572000001"),
+        (["+14132000001", AUSTIN], IN_BOSTON, "+14132000001"),
         ([BRAND], IN_BOSTON, ""),
         ([SHORT], IN_BERLIN, ""),
         ([], IN_BOSTON, ""),

@@ -7,6 +7,7 @@ from trunkline.domain.nanp import (
     COUNTRY_BY_AREA_CODE,
     TOLL_FREE_AREA_CODES,
     area_codes,
+    overlays_of,
     region_of,
 )
 
@@ -45,3 +46,16 @@ def test_area_codes_of_a_country_or_region():
     assert area_codes("PR") == ("787", "939")
     assert len(area_codes("US")) > 350
     assert area_codes("GB") == ()
+
+
+def test_area_codes_lie_over_others_of_their_region():
+    """A number of one and a number of the other are neighbours, so it goes both ways."""
+    for code in COUNTRY_BY_AREA_CODE:
+        overlays = overlays_of(code)
+        assert code in overlays
+        assert {region_of(other) for other in overlays} == {region_of(code)}
+        assert all(code in overlays_of(other) for other in overlays)
+    assert overlays_of("212") == {"212", "332", "646", "917"}
+    assert overlays_of("917") == overlays_of("212") | overlays_of("718")
+    assert overlays_of("907") == {"907"}
+    assert overlays_of("800") == {"800"}

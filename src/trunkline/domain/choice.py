@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from trunkline.domain.address import country_of
-from trunkline.domain.nanp import region_of
+from trunkline.domain.nanp import overlays_of, region_of
 from trunkline.domain.sending import NO_ALPHANUMERIC
 from trunkline.domain.service import Pool, PoolSender, SenderKind
 
@@ -118,17 +118,17 @@ def _nearest(
         there = [s for s in found if s.country == _ELSEWHERE]
         return (there, f"of {_ELSEWHERE}") if there else (found, "")
     if country in _GEOMATCHED and pool.service.area_code_geomatch:
-        near = [s for s in here if _area(s.sender) == _area(recipient)]
-        if near:
+        area = _area(recipient)
+        if near := [s for s in here if _area(s.sender) == area]:
             return near, "with the recipient's area code"
-        state = region_of(recipient[2:5])
-        overlay = [
-            s for s in here if state and region_of(s.sender[2:5]) == state and not s.is_tollfree
-        ]
-        if overlay:
-            return overlay, "of the recipient's region"
+        places = overlays_of(area)
+        if near := [s for s in here if _area(s.sender) in places]:
+            return near, "with an area code that lies over the recipient's"
+        state = region_of(area)
+        if near := [s for s in here if state and region_of(_area(s.sender)) == state]:
+            return near, "of the recipient's region"
     return here, "of the recipient's country"
 
 
 def _area(number: str) -> str:
-    return number[:5]
+    return number[2:5]
