@@ -138,6 +138,8 @@ def test_a_service_has_words_by_language_and_country() -> None:
         [wording(), wording()],
         [wording("")],
         [wording(country="USA")],
+        [wording(country="ZZ")],
+        [wording(country="ca"), wording(country="CA")],
         [wording(help=("stop",))],
         [wording(stop=("Later",), start=("later!",))],
         [wording(stop=("x" * (KEYWORD_LENGTH_MAX + 1),))],

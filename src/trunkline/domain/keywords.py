@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
+from trunkline.domain.countries import COUNTRY_NAMES
 from trunkline.domain.errors import Refusal
 
 # A text is a keyword when nothing else is in it. Twilio documents "trimmed" and "any case"; whoever
@@ -146,7 +147,7 @@ def check_wordings(wordings: Sequence[Wording]) -> None:
     """Refuse (20422) wordings that cannot be: too many, too long, or a word of two actions."""
     if len(wordings) > WORDINGS_MAX:
         raise _bad("Wordings", f"must be at most {WORDINGS_MAX}")
-    names = [(each.language, each.country) for each in wordings]
+    names = [(each.language, each.country.upper()) for each in wordings]
     if len(set(names)) < len(names):
         raise _bad("Wordings", "must each be of another language or country")
     for wording in wordings:
@@ -187,7 +188,7 @@ def _for_country(wordings: Sequence[Wording], country: str | None) -> list[Wordi
 def _check_wording(wording: Wording) -> None:
     if not wording.language or len(wording.language) > KEYWORD_LENGTH_MAX:
         raise _bad("Language", f"must have 1 to {KEYWORD_LENGTH_MAX} characters")
-    if wording.country and not (len(wording.country) == 2 and wording.country.isascii()):
+    if wording.country and wording.country.upper() not in COUNTRY_NAMES:
         raise _bad("Country", "must be a country's two letters, or empty")
     seen: dict[str, Action] = {}
     for action in Action:
