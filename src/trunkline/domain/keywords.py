@@ -43,8 +43,8 @@ _LONG: Mapping[Action, tuple[str, ...]] = {
     Action.START: ("start", "yes", "unstop"),
     Action.HELP: ("help", "info"),
 }
-# The network of toll-free numbers knows these only; what it does not stop, nobody else may. Who asks
-# for help is answered by the number's owner.
+# The network of toll-free numbers knows these only; what it does not stop, nobody else may. A call
+# for help is the owner's to answer.
 _TOLLFREE: Mapping[Action, tuple[str, ...]] = {
     Action.STOP: ("stop",),
     Action.START: ("start", "unstop"),
