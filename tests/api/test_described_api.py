@@ -133,6 +133,7 @@ async def sids_of(trunkline: Trunkline) -> dict[str, dict[str, str]]:
         "incoming phone number": numbers.json["incoming_phone_numbers"][0]["sid"],
         "key": key.json["sid"],
         "signing key": key.json["sid"],
+        "API key": key.json["sid"],
         "alert": await alert(trunkline),
     }
     paths = {name: {**common, "Sid": sid} for name, sid in sids.items()}
@@ -218,12 +219,14 @@ def turn(route: Route) -> tuple[bool, bool, bool]:
 async def test_every_operation_answers_as_it_is_described(trunkline: Trunkline) -> None:
     """With the status, every field, and values of their kinds; deletions come last."""
     paths = await sids_of(trunkline)
-    forms = FORMS | await senders_to_add(trunkline)
+    whose = {"AccountSid": trunkline.account_sid}
+    keys = {"create API key": whose, "page API key": whose}
+    forms = FORMS | keys | await senders_to_add(trunkline)
     for route in sorted(ROUTES, key=turn):
         name = route.resource.name
         if name == PROMOTION:
             await trunkline.request("POST", "/v1/AuthTokens/Secondary", {})
-        if (name, route.verb) == ("signing key", Verb.DELETE):
+        if route.verb is Verb.DELETE and name in {"signing key", "API key"}:
             continue  # The same key, which is gone.
         form = forms.get(f"{route.verb} {name}")
         path = f"{route.path}.json".format_map(paths.get(name, paths[""]))

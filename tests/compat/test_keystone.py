@@ -19,6 +19,7 @@ ACCOUNT = "twilio.rest.api.v2010.account"
 COUNTRY = f"{ACCOUNT}.available_phone_number_country"
 NUMBER = f"{ACCOUNT}.incoming_phone_number"
 ACCOUNTS_V1 = "twilio.rest.accounts.v1"
+IAM_V1 = "twilio.rest.iam.v1"
 # By the part of a module's name that says which API it speaks: where that API's paths begin.
 ROOTS = {"v2010": "/2010-04-01", "v1": "/v1"}
 
@@ -32,6 +33,7 @@ SDK = {
     "balance": [f"{ACCOUNT}.balance"],
     "key": [f"{ACCOUNT}.key", f"{ACCOUNT}.new_key"],
     "signing key": [f"{ACCOUNT}.signing_key", f"{ACCOUNT}.new_signing_key"],
+    "API key": [f"{IAM_V1}.{name}" for name in ("api_key", "get_api_keys", "new_api_key")],
     "secondary auth token": [f"{ACCOUNTS_V1}.secondary_auth_token"],
     "auth token promotion": [f"{ACCOUNTS_V1}.auth_token_promotion"],
     "outgoing caller id": [f"{ACCOUNT}.outgoing_caller_id", f"{ACCOUNT}.validation_request"],

@@ -10,6 +10,7 @@ from trunkline.api.resources.consents import CONSENTS
 from trunkline.api.resources.contacts import CONTACTS, SAFE_LIST
 from trunkline.api.resources.feedback import FEEDBACK
 from trunkline.api.resources.geo_permissions import GEO_PERMISSIONS
+from trunkline.api.resources.iam_keys import API_KEYS
 from trunkline.api.resources.incoming_phone_numbers import NUMBERS, NUMBERS_BY_KIND
 from trunkline.api.resources.keys import KEYS, SIGNING_KEYS
 from trunkline.api.resources.media import MEDIA
@@ -30,6 +31,7 @@ RESOURCES: tuple[Resource, ...] = (
     BALANCE,
     KEYS,
     SIGNING_KEYS,
+    API_KEYS,
     SECONDARY_AUTH_TOKEN,
     AUTH_TOKEN_PROMOTION,
     OUTGOING_CALLER_IDS,
