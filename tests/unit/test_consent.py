@@ -125,6 +125,13 @@ def test_a_service_has_words_by_language_and_country() -> None:
     for (text, country), answer in expected.items():
         found = heard(text, rules=rules, country=country)
         assert (found and (found.action, found.answer)) == answer, text
+    # What all of them have is English where one is, whichever stands first.
+    mixed = rules_of(wording("es"), wording("en"), wording("fr", "CA"))
+    languages = {country: heard("STOP", rules=mixed, country=country) for country in ("US", "CA")}
+    assert {k: found and found.language for k, found in languages.items()} == {
+        "US": "en",
+        "CA": "fr",
+    }
     # Where all are for other countries, what nobody may take away still works.
     only = rules_of(wording("fr", "CA", stop=("arret",)))
     found = heard("STOP", rules=only, country="US", is_short_code=True)

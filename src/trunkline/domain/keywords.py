@@ -169,12 +169,19 @@ def with_kept_words(wording: Wording) -> Wording:
 
 
 def _find_in(wordings: Sequence[Wording], word: str) -> Keyword | None:
+    if any(word in kept for kept in KEPT.values()):
+        # All wordings have it, but it is English; a country's own ones stay first.
+        wordings = sorted(wordings, key=lambda each: (not each.country, not _is_english(each)))
     for wording in wordings:
         for action in Action:
             if word in KEPT[action] or word in wording.words.get(action, ()):
                 answer = wording.texts.get(action) or ANSWERS[action]
                 return Keyword(action, word, answer, wording.language)
     return None
+
+
+def _is_english(wording: Wording) -> bool:
+    return wording.language.lower().startswith("en")
 
 
 def _for_country(wordings: Sequence[Wording], country: str | None) -> list[Wording]:
