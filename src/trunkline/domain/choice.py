@@ -54,16 +54,13 @@ def choose_sender(
     had anything is not in it. without: senders that cannot reach the recipient after all.
     """
     country = country_of(wanted.recipient) or ""
-    usable = [
-        sender
-        for sender in pool.senders
-        if sender.sender not in without and _can_send(sender, wanted, country=country)
-    ]
+    left = [sender for sender in pool.senders if sender.sender not in without]
+    for sender in left:
+        if sender.sender == wanted.sticky and _can_send(sender, wanted, country=country):
+            return Choice(sender.sender, "the recipient knows this sender")
+    usable = [sender for sender in left if _can_send(sender, wanted, country=country)]
     if not usable:
         return None
-    for sender in usable:
-        if sender.sender == wanted.sticky:
-            return Choice(sender.sender, "the recipient knows this sender")
     kind, found = _first_kind(usable, country=country)
     place = ""
     if not wanted.channel:  # A channel is everywhere.
@@ -93,18 +90,16 @@ def _can_send(sender: PoolSender, wanted: Wanted, *, country: str) -> bool:
 
 def _first_kind(usable: Sequence[PoolSender], *, country: str) -> tuple[str, Sequence[PoolSender]]:
     """Return the senders of the kind that comes first, and what it is called."""
-    own = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC and s.country]
+    if short := [s for s in usable if s.kind is SenderKind.SHORT_CODE]:
+        return "a short code", short
     alphanumeric = [s for s in usable if s.kind is SenderKind.ALPHANUMERIC]
-    tollfree = [s for s in usable if s.is_tollfree]
-    ranks: list[tuple[str, Sequence[PoolSender]]] = [
-        ("a short code", [s for s in usable if s.kind is SenderKind.SHORT_CODE]),
-        ("an alphanumeric sender for the country", own),
-        ("an alphanumeric sender", alphanumeric),
-    ]
-    if country == "CA":
-        ranks.append(("a toll-free number", tollfree))
-    ranks.append(("a number", usable))
-    return next((kind, found) for kind, found in ranks if found)
+    if own := [s for s in alphanumeric if s.country]:
+        return "an alphanumeric sender for the country", own
+    if alphanumeric:
+        return "an alphanumeric sender", alphanumeric
+    if country == "CA" and (tollfree := [s for s in usable if s.is_tollfree]):
+        return "a toll-free number", tollfree
+    return "a number", usable
 
 
 def _nearest(
