@@ -142,6 +142,8 @@ async def test_who_comes_through_a_proxy_logs_in_even_on_loopback(
 ) -> None:
     """A tunnel that rewrites the Host header must not open the console to the world."""
     assert (await browser.request("GET", "/", x_forwarded_for="203.0.113.9")).status == 401
+    assert (await browser.request("GET", "/", x_forwarded_proto="https")).status == 401
+    assert (await browser.request("GET", "/", via="1.1 proxy")).status == 401
     login = basic(trunkline.account_sid, trunkline.auth_token)
     page = await browser.read("/", x_forwarded_for="203.0.113.9", authorization=login)
     assert "<h1>Phones</h1>" in page
@@ -184,6 +186,7 @@ async def test_a_subaccount_sees_its_own_messages_and_no_phones(trunkline: Trunk
         {},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": f"http://{HOST}.evil.example"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},

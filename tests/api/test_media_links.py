@@ -136,6 +136,14 @@ async def test_a_medium_can_be_asked_about(trunkline: Trunkline) -> None:
     assert (await trunkline.request("POST", first.headers["location"], {})).status == 405
 
 
+@pytest.mark.parametrize("rest", ["//[x/media/y", "/media/x?[#[", "/media/x?until=9&signature=y"])
+async def test_what_is_nearly_an_address_of_ours_ends_too(trunkline: Trunkline, rest: str) -> None:
+    """What comes behind our address need not be one by itself."""
+    sent = await trunkline.send(MediaUrl=trunkline.app.platform.rules.base_url + rest)
+    await trunkline.run_for(5)
+    assert (await trunkline.message(sent.json["sid"]))["status"] == "failed"
+
+
 async def test_a_carrier_may_fetch_what_came_from_ourselves(trunkline: Trunkline) -> None:
     """An application sends the picture back by our address, which asks others for credentials."""
     path = await received(trunkline)

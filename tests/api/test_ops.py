@@ -242,6 +242,7 @@ async def test_metrics_speak_openmetrics_to_who_prefers_it(trunkline: Trunkline)
         ({"host": "trunkline.example.com"}, 403),
         ({"host": "[::1]:8800"}, 200),
         ({"host": "localhost"}, 200),
+        *(({"host": name}, 403) for name in ("[::1", "127.0.0.1:8800:1", "")),
         ({"authorization": "Bearer " + "t" * 16, "x-forwarded-for": "198.51.100.7"}, 200),
         ({"authorization": "Bearer wrong"}, 403),
     ],

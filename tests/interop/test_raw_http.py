@@ -129,6 +129,14 @@ def test_a_body_of_doubtful_length_is_no_request(wire: Wire, lines: tuple[str, .
     assert answer.endswith(NOT_HTTP)
 
 
+def test_who_speaks_as_proxies_do_logs_in(wire: Wire) -> None:
+    """nginx asks those behind it in HTTP/1.0, and names nobody, unless it is told otherwise."""
+    host = urlsplit(wire.server.base_url).netloc
+    lines = f"Host: {host}\r\nConnection: close\r\n\r\n"
+    assert b"HTTP/1.1 200 " in wire.exchange(f"GET /console/ HTTP/1.1\r\n{lines}".encode())
+    assert b"HTTP/1.1 401 " in wire.exchange(f"GET /console/ HTTP/1.0\r\n{lines}".encode())
+
+
 @pytest.mark.parametrize(
     "request_line",
     [

@@ -6,8 +6,6 @@ through a proxy; elsewhere it asks for the account's credentials. What changes s
 from our own pages, and what our scripts fetch may be fetched by them alone.
 """
 
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +29,11 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_PROXY_HEADERS = frozenset(
+    "forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
+)
+# No browser speaks it any more; nginx does to what stands behind it, unless it is told otherwise.
+_HTTP_OF_PROXIES = "1.0"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTTP_PORT = 80
 
@@ -63,7 +65,12 @@ class Gate:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        outcome = self._objection(scope["method"], headers) or await self._account(headers)
+        is_proxied = scope.get("http_version") == _HTTP_OF_PROXIES or any(
+            name in headers for name in _PROXY_HEADERS
+        )
+        outcome = self._objection(scope["method"], headers) or await self._account(
+            headers, is_proxied=is_proxied
+        )
         # Files may be kept, but asked about: after an upgrade the old ones must not stay.
         is_file = scope["path"].startswith(f"{PREFIX}/static/")
         send = _with_headers(send, caching="no-cache" if is_file else "no-store")
@@ -86,9 +93,8 @@ class Gate:
             return _forbidden("Only the console's own pages may fetch this.")
         return None
 
-    async def _account(self, headers: Headers) -> Account | Response:
+    async def _account(self, headers: Headers, *, is_proxied: bool) -> Account | Response:
         """Return the account that is shown, or what asks for a login."""
-        is_proxied = any(name in headers for name in _PROXY_HEADERS)
         if self._is_loopback and not is_proxied:
             main = await self._platform.directory.account(self._platform.rules.main_account_sid)
             return main or _forbidden("There is no account yet.")
@@ -107,8 +113,8 @@ def _is_ours(headers: Headers, host: str) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    origin = headers.get("origin", "")
-    return bool(host) and urlsplit(origin).netloc.lower() == host
+    _, _, named = headers.get("origin", "").lower().partition("://")
+    return bool(host) and named == host
 
 
 def _forbidden(reason: str) -> Response:

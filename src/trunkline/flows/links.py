@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from hmac import compare_digest
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import Connection
 
@@ -90,9 +90,10 @@ async def find_signed(platform: Platform, name: str, query: Mapping[str, str]) -
 
 async def find_by_signed_url(platform: Platform, url: str) -> Media | None:
     """Return the medium that an absolute address of ours names, if it is a signed one."""
-    parts = urlsplit(url.removeprefix(platform.rules.base_url))
-    prefix, _, name = parts.path.rpartition("/")
-    query = dict(parse_qsl(parts.query))
+    # What follows our address is no address by itself: urlsplit takes //[x for half of one.
+    path, _, query_string = url.removeprefix(platform.rules.base_url).partition("?")
+    prefix, _, name = path.rpartition("/")
+    query = dict(parse_qsl(query_string.partition("#")[0]))
     if prefix != SIGNED_PREFIX or not is_signed(platform, name, query):
         return None
     return await find_signed(platform, name, query)

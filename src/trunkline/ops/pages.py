@@ -1,10 +1,10 @@
 """The pages that tell how the program is doing: /health, /health/live, /health/ready, /metrics."""
 
 import hmac
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -23,6 +23,7 @@ from trunkline.ops.metrics import Metrics, Showing
 
 NO_STORE = {"Cache-Control": "no-store"}
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_PORT = re.compile(r":[0-9]+\Z")
 _FORBIDDEN = (
     "Metrics are shown to this machine alone. Set metrics_token and send it as a Bearer token,"
     " or set metrics_open = true where no stranger reaches this port.\n"
@@ -126,7 +127,7 @@ def _is_from_here(host: str, headers: Headers) -> bool:
     """
     if any(name in headers for name in _PROXY_HEADERS):
         return False
-    name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    name = _PORT.sub("", headers.get("host", "")).lower().strip("[]")
     return _is_loopback(host) and (name == "localhost" or _is_loopback(name))
 
 
