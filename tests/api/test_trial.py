@@ -117,6 +117,19 @@ async def test_an_account_asks_for_fifty_codes_a_day(trial: Trial) -> None:
     assert (await trial.post("/OutgoingCallerIds.json", form)).status == 200
 
 
+async def test_who_opted_out_is_sent_no_code(trial: Trial) -> None:
+    """Not from the number, and not from one that is in a service that was stopped."""
+    await answer(trial.program, PHONE, trial.number, "STOP")
+    before = len(await trial.program.app.network.inbox(PHONE))
+    asked = await trial.post("/OutgoingCallerIds.json", {"PhoneNumber": PHONE})
+    assert refusal(asked) == (400, 21610)
+    await trial.program.run_for(5)
+    assert len(await trial.program.app.network.inbox(PHONE)) == before
+    await answer(trial.program, PHONE, trial.number, "START")
+    await trial.verify()
+    assert (await trial.send()).status == 201
+
+
 async def test_what_is_no_number_cannot_be_verified(trial: Trial) -> None:
     """Nor can one that is called: nobody calls from here."""
     path = "/OutgoingCallerIds.json"

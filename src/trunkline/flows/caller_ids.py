@@ -18,6 +18,7 @@ from trunkline.domain.errors import Refusal
 from trunkline.domain.message import Direction, Message
 from trunkline.domain.sending import Draft
 from trunkline.flows.accounts import checked_name
+from trunkline.flows.consent import with_terms
 from trunkline.flows.outbound import accept, check_queue, new_message
 from trunkline.flows.permissions import is_open
 from trunkline.flows.platform import Platform
@@ -55,7 +56,7 @@ async def ask(
     """Text a code to a number and return what is waited for, with the code.
 
     Refuses what is no number (21401), a verified one (21450), one that nobody may send to (21408),
-    and more codes than an account may send in a day (20429).
+    one whose holder opted out (21610), and more codes than an account may send in a day (20429).
     """
     address = parse_recipient(phone_number)
     if address is None or address.kind is not AddressKind.NUMBER:
@@ -84,9 +85,12 @@ async def ask(
         body=_TEXT.format(code=code, name=account.friendly_name),
     )
     await check_queue(platform, message)
+    draft = await with_terms(platform, Draft(message))
     # In front of the text: the answer may come before this returns.
     await platform.store.write(lambda db: _expect(db, validation))
-    await accept(platform, [Draft(message)])
+    await accept(platform, [draft])
+    if draft.error_code is not None:
+        raise Refusal(draft.error_code)
     return validation, code
 
 
