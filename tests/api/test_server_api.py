@@ -156,6 +156,17 @@ async def test_a_body_may_not_be_endless(trunkline: Trunkline) -> None:
         assert refused.status == 413
 
 
+async def test_a_body_that_is_packed_is_told_so(trunkline: Trunkline) -> None:
+    """It would seem to lack every parameter that is in it."""
+    path = f"{trunkline.base}/Messages.json"
+    form = {"To": "+15558675310", "From": trunkline.number, "Body": "x"}
+    packed = await trunkline.request("POST", path, form, headers={"content-encoding": "gzip"})
+    assert (packed.status, packed.json["code"]) == (400, 20001)
+    assert "Content-Encoding" in packed.json["message"]
+    plain = await trunkline.request("POST", path, form, headers={"content-encoding": "identity"})
+    assert plain.status == 201
+
+
 async def test_parameters_may_not_be_countless(trunkline: Trunkline) -> None:
     """In a body, in a query."""
     many = b"&".join(b"a=b" for _ in range(FIELDS_MAX + 1))

@@ -227,6 +227,8 @@ async def _pairs(scope: Scope, receive: Receive, *, headers: Mapping[bytes, byte
     """Return the parameters: of the body where there may be one, else of the query."""
     if scope["method"] not in ("POST", "PATCH"):
         return parse_query(scope["query_string"])
+    if headers.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
+        raise Refusal(20001, message="A body is read as it is: without a Content-Encoding")
     body = await read_body(receive, headers=headers)
     return None if body is None else await parse_form(body, headers.get(b"content-type", b""))
 
