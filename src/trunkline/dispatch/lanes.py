@@ -104,8 +104,8 @@ class Lane:
             if self._is_closing or not self.lease.is_valid():
                 return 0
             try:
-                if self._claimed is not None and self._giving_up is None:
-                    self._giving_up = asyncio.create_task(self._give_up_answers())
+                if self._claimed is not None:
+                    self._go_on_giving_up()
                 self._wake_rested()
                 return await self._start()
             except LeaseLost:
@@ -132,9 +132,7 @@ class Lane:
 
     async def settle(self) -> None:
         """Return once everything that was started is recorded, or failed to be."""
-        while self._tasks or self._recording or self._giving_up or self._is_reading():
-            others = (self._recording, self._giving_up, self._reading)
-            tasks = [*self._tasks, *filter(None, others)]
+        while tasks := [*self._tasks, *self._others()]:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
@@ -151,23 +149,25 @@ class Lane:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
 
-    def _is_reading(self) -> bool:
-        return self._reading is not None and not self._reading.done()
+    def _others(self) -> list[asyncio.Task[None]]:
+        others = (self._recording, self._giving_up, self._reading)
+        return [task for task in others if task is not None and not task.done()]
+
+    def _go_on_giving_up(self) -> None:
+        """Start to give up answers; raise what that met, so that it is tried again."""
+        if self._giving_up is None:
+            self._giving_up = asyncio.create_task(self._give_up_answers())
+        elif self._giving_up.done():
+            task, self._giving_up = self._giving_up, None
+            task.result()
 
     async def _give_up_answers(self) -> None:
         """Give up the answers that a lane before this one awaited, while texts leave."""
         store = self._platform.store
-        try:
-            found = await store.read(lambda db: awaited(db, self.name, limit=UNDER_WAY_MAX))
-            await store.write(lambda db: self._give_up(db, found))
-            if len(found) < UNDER_WAY_MAX:
-                self._claimed = None
-        except LeaseLost:
-            self._platform.tenure.forfeit(self.lease)
-        except Exception as error:
-            self._bugs.append(error)
-        finally:
-            self._giving_up = None
+        found = await store.read(lambda db: awaited(db, self.name, limit=UNDER_WAY_MAX))
+        await store.write(lambda db: self._give_up(db, found))
+        if len(found) < UNDER_WAY_MAX:
+            self._claimed = None
 
     def _give_up(self, db: Connection, found: Iterable[tuple[str, str]]) -> None:
         self.lease.hold(db)

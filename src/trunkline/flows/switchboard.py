@@ -126,26 +126,34 @@ class Switchboard:
         return self._policies.get(carrier) or policy_of({})
 
     def down(self, now: datetime) -> set[str]:
-        """Return the carriers that have been down for longer than messages are to wait.
+        """Return the carriers that have been down for longer than messages are to wait."""
+        names = {*self.broken, *self.reports, *self.live}
+        return {name for name in names if self.is_down(name, now)}
+
+    def is_down(self, carrier: str, now: datetime) -> bool:
+        """Tell whether a carrier has been down for longer than messages are to wait.
 
         One that cannot be opened is down until its account is changed.
         """
-        return self.broken | {
-            name
-            for name, since in self.down_sinces().items()
-            if now - since >= timedelta(seconds=self.policy(name).failover_seconds)
-        }
+        if carrier in self.broken:
+            return True
+        since = self._down_since(carrier)
+        if since is None:
+            return False
+        return now - since >= timedelta(seconds=self.policy(carrier).failover_seconds)
 
     def down_sinces(self) -> dict[str, datetime]:
         """Return since when carriers are down on all nodes that have lanes of theirs."""
-        found: dict[str, list[datetime | None]] = {
-            name: list(reports) for name, reports in self.reports.items()
-        }
-        for name, carrier in self.live.items():
-            if carrier.lanes:
-                found.setdefault(name, []).append(carrier.down_since)
-        downs = {name: [at for at in each if at is not None] for name, each in found.items()}
-        return {name: max(at) for name, at in downs.items() if at and len(at) == len(found[name])}
+        names = {*self.reports, *self.live}
+        return {name: since for name in names if (since := self._down_since(name))}
+
+    def _down_since(self, carrier: str) -> datetime | None:
+        reports = [*self.reports.get(carrier, ())]
+        live = self.live.get(carrier)
+        if live is not None and live.lanes:
+            reports.append(live.down_since)
+        down = [at for at in reports if at is not None]
+        return max(down) if down and len(down) == len(reports) else None
 
     def unfit(self, ask: Ask) -> frozenset[str]:
         """Return the carriers that cannot take a message: one with media those that take none."""
@@ -153,11 +161,12 @@ class Switchboard:
 
     def choose(self, ask: Ask, now: datetime) -> Route | None:
         """Return the route of a message; one that is down is better than none."""
-        route = self.table.choose(ask)
-        down, unfit = self.down(now), self.unfit(ask)
-        if route is None or not (route.carrier in down or route.carrier in unfit):
+        route, unfit = self.table.choose(ask), self.unfit(ask)
+        if route is None:
+            return None
+        if route.carrier not in unfit and not self.is_down(route.carrier, now):
             return route
-        other = self.choose_other(ask, route.carrier, avoid=down)
+        other = self.choose_other(ask, route.carrier, avoid=self.down(now))
         if other is not None or route.carrier not in unfit:
             return other or route
         return self.choose_other(ask, route.carrier, avoid=())
