@@ -1,5 +1,6 @@
 """Pictures, sounds and files on their way out: what is fetched and refused, and who is told."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -116,6 +117,27 @@ async def test_a_medium_that_is_not_there_fails_the_message_at_once(trunkline: T
     assert (await trunkline.message(sid))["error_code"] == 11200
     assert trunkline.receiver.seen[-1].form["ErrorCode"] == "11200"
     assert asked(trunkline) == ["gone.png"]
+
+
+async def test_a_message_whose_media_meet_a_bug_ends(trunkline: Trunkline) -> None:
+    """It is tried as often as one that fails, not for ever; others are sent meanwhile."""
+
+    def script(seen: Seen) -> tuple[int, str, bytes]:
+        if seen.url.endswith("bug.png"):
+            raise LookupError("ours")
+        return (204, "", b"") if seen.method == "POST" else (200, "image/png", b"cat")
+
+    trunkline.receiver.script = script
+    broken = (await trunkline.send(MediaUrl=f"{SHOP}/bug.png", StatusCallback=STATUS)).json["sid"]
+    sound = (await trunkline.send(**CAT)).json["sid"]
+    for _ in range(6):
+        with contextlib.suppress(ExceptionGroup):
+            await trunkline.run_for(60)
+    assert (await trunkline.message(sound))["status"] == "delivered"
+    message = await trunkline.message(broken)
+    assert (message["status"], message["error_code"]) == ("failed", 20500)
+    assert trunkline.receiver.statuses(broken) == ["failed"]
+    assert asked(trunkline).count("bug.png") == 4
 
 
 async def test_an_inbound_text_is_told_with_the_media_that_could_be_had(
