@@ -34,7 +34,7 @@ from trunkline.carriers.port import (
 )
 from trunkline.dispatch.lanes import handler
 from trunkline.domain.carrier import Setting
-from trunkline.flows import carriers, routes
+from trunkline.flows import carriers, handover, routes
 from trunkline.flows.receipts import CLOCKS_APART_MICROS_MAX
 from trunkline.runtime import BATCH_MAX, Chance
 from trunkline.store.outbox import outbox_size
@@ -322,6 +322,31 @@ async def test_a_reference_that_is_used_again_means_the_newer_message(world: Wor
     await world.told("one", world.receipt("1"))
     assert (await world.status(old))[0] == "sent"
     assert (await world.status(new))[0] == "delivered"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_receipt_that_comes_before_a_name_is_recorded_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """The name was another message's, whose receipt may have come: it means the newer one."""
+    one = await world.add("one")
+    one.answer = lambda s: Taken("1")
+    old = await world.sent()
+    if is_known:
+        await world.told("one", world.receipt("1"))
+    before = await world.status(old)
+    record = handover.submitted
+
+    async def late(*given: Any, **named: Any) -> Any:
+        await handler(world.app.platform, "one")([world.receipt("1", delivered=False)])
+        return await record(*given, **named)
+
+    monkeypatch.setattr(handover, "submitted", late)
+    new = await world.sent(to="+15558675311")
+    assert (await world.status(old), await world.status(new)) == (before, ("undelivered", 30005))
+    monkeypatch.setattr(handover, "submitted", record)
+    await world.told("one", world.receipt("1", delivered=False))
+    assert await world.app.store.read(lambda db: page_strays(db, limit=10)) == []
 
 
 async def test_a_deferred_message_goes_again_no_sooner_than_the_carrier_said(

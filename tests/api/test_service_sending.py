@@ -433,6 +433,20 @@ async def test_who_opts_out_at_night_gets_nothing_in_the_morning(trunkline: Trun
     assert (after["status"], after["error_code"]) == ("failed", 21610)
 
 
+async def test_what_is_held_may_be_canceled(trunkline: Trunkline) -> None:
+    """As what is scheduled; its callback says it, and in the morning nothing comes."""
+    sid = await service(trunkline, trunkline.number, status_callback=CALLBACK, quiet_hours=NIGHT)
+    held = await send(trunkline, sid, SLEEPS)
+    path = f"{trunkline.base}/Messages/{held['sid']}.json"
+    answer = await trunkline.request("POST", path, {"Status": "canceled"})
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    assert (await trunkline.request("POST", path, {"Status": "canceled"})).json["code"] == 30409
+    await trunkline.run_for(5)
+    await skip(trunkline, 7210)
+    assert trunkline.receiver.statuses(held["sid"]) == ["canceled"]
+    assert await trunkline.app.network.inbox(SLEEPS) == []
+
+
 async def test_a_scheduled_text_is_held_or_refused_as_any_other(trunkline: Trunkline) -> None:
     """When its time comes in the night of its recipient."""
     refuses = replace(NIGHT, rule=QuietRule.REFUSE)

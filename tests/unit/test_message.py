@@ -97,9 +97,10 @@ def test_only_what_receivers_know_is_called_back() -> None:
 
 
 def test_commands_may_be_refused() -> None:
-    """Cancelling is for what is scheduled, redaction for what has left."""
-    assert cancel(message(Status.SCHEDULED), at=NOON).status is Status.CANCELED
-    for status in set(Status) - {Status.SCHEDULED}:
+    """Cancelling is for what is scheduled or held, redaction for what has left."""
+    waiting = {Status.SCHEDULED, Status.ACCEPTED}
+    assert {cancel(message(s), at=NOON).status for s in waiting} == {Status.CANCELED}
+    for status in set(Status) - waiting:
         with pytest.raises(Refusal, match="30409"):
             cancel(message(status), at=NOON)
     assert redact(message(Status.DELIVERED), at=NOON).body == ""

@@ -74,6 +74,7 @@ class Lane:
         self.inbox: Inbox[OutboxRow] = Inbox(self.bell)
         self._platform = platform
         self._carrier = carrier
+        self._namespace = platform.switchboard.namespace(carrier.name)
         self._schedule = Schedule(platform.switchboard.policy(carrier.name).sender_rates)
         self._stepping = asyncio.Lock()
         self._is_closing = False
@@ -148,6 +149,7 @@ class Lane:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
+        self._platform.recent.expect_no_more(self._namespace, _names(self._ended))
 
     def _others(self) -> list[asyncio.Task[None]]:
         others = (self._recording, self._giving_up, self._reading)
@@ -355,7 +357,9 @@ class Lane:
     ) -> None:
         """Let what was answered be recorded, together with what else is answered meanwhile."""
         in_order = tuple(answers[index] for index in sorted(answers))
-        self._ended.append(handover.Handed(load.rows[sid], load.messages[sid], in_order))
+        handed = handover.Handed(load.rows[sid], load.messages[sid], in_order)
+        self._platform.recent.expect_refs(self._namespace, _names([handed]), message_sid=sid)
+        self._ended.append(handed)
         if self._recording is None:
             self._recording = asyncio.create_task(self._record())
 
@@ -368,6 +372,7 @@ class Lane:
                 self._bugs.append(postponed)
                 break
             del self._ended[: len(ended)]
+            self._platform.recent.expect_no_more(self._namespace, _names(ended))
             self._under_way -= _segments(handed.row for handed in ended)
             for handed in ended:
                 self._rest(handed.row, postponed.get(handed.row.message_sid))
@@ -389,9 +394,8 @@ class Lane:
                 for submission, result in handed.answers
                 if isinstance(result, Taken)
             ]
-            namespace = platform.switchboard.namespace(carrier)
             if late:
-                await handover.record_late(platform, namespace, late)
+                await handover.record_late(platform, self._namespace, late)
             return {}
 
     def _rest(self, row: OutboxRow, postponed: tuple[datetime, OutboxRow] | None) -> None:
@@ -416,6 +420,12 @@ class Lane:
             row = heapq.heappop(self._resting)[2]
             self._schedule.done(row)
             self._schedule.add([row])
+
+
+def _names(ended: Iterable[handover.Handed]) -> list[str]:
+    """Return what a carrier calls the segments that it took."""
+    results = (result for handed in ended for _, result in handed.answers)
+    return [result.carrier_ref for result in results if isinstance(result, Taken)]
 
 
 def _segments(rows: Iterable[OutboxRow]) -> int:

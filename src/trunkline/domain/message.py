@@ -182,8 +182,11 @@ def observe(
 
 
 def cancel(message: Message, *, at: datetime) -> Message:
-    """Return the canceled message, or refuse (30409) when it is no longer scheduled."""
-    if message.status is not S.SCHEDULED:
+    """Return the canceled message, or refuse (30409) when it is on its way.
+
+    One that is accepted is held for a quiet hour, and may be canceled like a scheduled one.
+    """
+    if message.status not in (S.SCHEDULED, S.ACCEPTED):
         raise Refusal(30409)
     return replace(message, status=S.CANCELED, updated_at=at)
 

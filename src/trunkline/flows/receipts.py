@@ -47,9 +47,7 @@ async def record(platform: Platform, carrier: str, receipts: Sequence[Receipt]) 
     announce_changes(platform, changes)
     if strays and not platform.tenure.is_alone:
         await meet_refs(platform, carrier, [name for stray in strays for name in stray.refs])
-    platform.recent.forget_refs(
-        carrier, (name for r in receipts for name in (r.carrier_ref, *r.aliases))
-    )
+    platform.recent.forget_refs(carrier, (name for r in receipts for name in _names(r)))
     reports.receipts(platform, carrier, receipts, changed=changes.messages)
 
 
@@ -85,13 +83,13 @@ def _record(
     # An alias counts only where the name itself is unknown.
     unsure = [receipt for receipt in receipts if receipt.carrier_ref not in refs]
     if unsure:
-        names = {name for r in unsure for name in (r.carrier_ref, *r.aliases)}
+        names = {name for r in unsure for name in _names(r)}
         refs |= find_refs(db, carrier, names - refs.keys())
     matched: list[Matched] = []
     strays: list[Stray] = []
     for receipt in receipts:
         ref = _match(refs, receipt)
-        if ref is not None:
+        if ref is not None and not _is_anothers(platform, carrier, ref, receipt=receipt):
             matched.append((ref, receipt))
         elif DERIVED not in receipt.detail:
             strays.append(_stray(platform, carrier, receipt))
@@ -139,8 +137,20 @@ def _is_later(stray_sid: str, message_sid: str, *, apart: int) -> bool:
 
 
 def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | None:
-    names = (receipt.carrier_ref, *receipt.aliases)
-    return next((refs[name] for name in names if name in refs), None)
+    return next((refs[name] for name in _names(receipt) if name in refs), None)
+
+
+def _is_anothers(platform: Platform, carrier: str, ref: CarrierRef, *, receipt: Receipt) -> bool:
+    """Tell whether a receipt's name was given to another message since, and is not recorded yet.
+
+    A carrier that begins to count anew uses its names again; what it says means the newer message.
+    """
+    owners = {platform.recent.coming(carrier, name) for name in _names(receipt)} - {None}
+    return bool(owners) and ref.message_sid not in owners
+
+
+def _names(receipt: Receipt) -> tuple[str, ...]:
+    return (receipt.carrier_ref, *receipt.aliases)
 
 
 def _apply(
@@ -205,7 +215,7 @@ def _stray(platform: Platform, carrier: str, receipt: Receipt) -> Stray:
         sid=platform.chance.sid("SY", now),
         carrier=carrier,
         kind=RECEIPT,
-        refs=tuple(dict.fromkeys((receipt.carrier_ref, *receipt.aliases))),
+        refs=tuple(dict.fromkeys(_names(receipt))),
         at=receipt.at,
         doc=doc,
     )

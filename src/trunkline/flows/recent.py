@@ -24,6 +24,8 @@ class Recent:
     def __init__(self) -> None:
         self._messages: dict[str, Message] = {}
         self._refs: dict[tuple[str, str], CarrierRef] = {}
+        # Whose the references are that wait to be recorded: no more than lanes have under way.
+        self._coming: dict[tuple[str, str], str] = {}
 
     def messages(self, sids: Iterable[str]) -> dict[str, Message]:
         """Return those of some messages that are remembered."""
@@ -54,6 +56,20 @@ class Recent:
         for ref in refs:
             self._refs[ref.carrier, ref.ref] = ref
         _forget_oldest(self._refs, REFS_MAX)
+
+    def expect_refs(self, carrier: str, names: Iterable[str], *, message_sid: str) -> None:
+        """Remember whose a carrier's names are until they are recorded, or were given up."""
+        for name in names:
+            self._coming[carrier, name] = message_sid
+
+    def coming(self, carrier: str, name: str) -> str | None:
+        """Return whose a name is that waits to be recorded; None where none does."""
+        return self._coming.get((carrier, name))
+
+    def expect_no_more(self, carrier: str, names: Iterable[str]) -> None:
+        """Forget whose names are: that is on disk, or never will be."""
+        for name in names:
+            self._coming.pop((carrier, name), None)
 
     def forget_refs(self, carrier: str, names: Iterable[str]) -> None:
         """Read these anew: a receipt has changed them."""
