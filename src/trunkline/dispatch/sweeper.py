@@ -52,10 +52,11 @@ class Sweeper:
         return await self._look() if self._left else 0
 
     async def next_due(self) -> datetime | None:
-        """Return when the next message expires, or the next carrier has been down for too long."""
+        """Return when the next message expires, or the next carrier has been down for too long.
+
+        What was left unmatched need not be looked at on the second: a worker steps every few.
+        """
         dues = [await self._platform.store.read(first_expiry)]
-        if not self._platform.tenure.is_alone:
-            dues.append(self._met_at + timedelta(seconds=AGAIN_SECONDS))
         if self._is_waiting:
             dues.append(self._ended_at + timedelta(seconds=self._rest_seconds()))
         switchboard, now = self._platform.switchboard, self._platform.clock.now()
