@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from tests.databases import DATABASES
 from trunkline.app import App
 from trunkline.config import Config
+from trunkline.dispatch.worker import IDLE_SECONDS_MAX
 from trunkline.flows.messages import trace
 from trunkline.runtime import Chance, ManualClock
 from trunkline.webhooks.answer import BLOCKED, Answer, Attempt
@@ -176,16 +177,23 @@ class Trunkline:
         return await self.request("GET", answer.headers["location"], auth=None, headers=headers)
 
     async def run_for(self, seconds: float) -> None:
-        """Let time pass, and let everything happen at the moment it is due."""
+        """Let time pass, and let everything happen at the moment it is due.
+
+        As in earnest, a worker has its turn when it said so, and every few seconds besides.
+        """
         end = self.clock.now() + timedelta(seconds=seconds)
         await self.app.settle()
-        while True:
-            dues = [await worker.next_due() for worker in self.app.workers]
-            due = min((d for d in dues if d is not None and d <= end), default=end)
+        all_at = self.clock.now()
+        while self.clock.now() < end:
+            dues = [(await worker.next_due(), worker) for worker in self.app.workers]
+            due = min((at for at, _ in dues if at is not None and at <= end), default=end)
             self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
-            await self.app.settle()
-            if due == end:
-                return
+            now = self.clock.now()
+            if now == end or now - all_at >= timedelta(seconds=IDLE_SECONDS_MAX):
+                all_at = now
+                await self.app.settle()
+            else:
+                await self.app.settle([w for at, w in dues if at is not None and at <= now])
 
     async def configure_number(self, **form: str) -> None:
         """Set fields of our number."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -291,11 +291,17 @@ class App:
         for settle in self._settle[1:]:
             await settle()
 
-    async def settle(self) -> None:
-        """Do everything that is due now; for programs that drive the workers themselves."""
-        moved = 1
-        while moved:
-            moved = sum([await worker.step() for worker in self.workers])
+    async def settle(self, first: Collection[Worker] | None = None) -> None:
+        """Do everything that is due now; for programs that drive the workers themselves.
+
+        All workers have a turn, or the *first* ones; and so has, as often as that is so, whoever
+        did something, whose bell was rung and who is new.
+        """
+        known = set[Worker]() if first is None else {*self.workers}.difference(first)
+        moved: list[Worker] = []
+        while turns := [w for w in self.workers if w.bell.take() or w in moved or w not in known]:
+            known.update(turns)
+            moved = [worker for worker in turns if await worker.step()]
             for settle in self._settle:
                 await settle()
 

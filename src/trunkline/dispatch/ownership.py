@@ -116,7 +116,9 @@ class Ownership:
         self._exchange = Exchange(platform, node.sid, time=time)
         self._stepping = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self.bell = Bell()  # Nobody rings it: the time that leases go by is no clock's.
+        # For who drives the workers: the time that leases go by is no clock's.
+        self.bell = Bell()
+        self._tenure.wishes.also(self.bell)
 
     def start(self) -> None:
         """Keep leases from now on, whoever steps."""
