@@ -7,6 +7,7 @@ the product is read from the host (messaging.example.com) or from a leading part
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from urllib.parse import unquote
 
 from trunkline.api.resource import JSON_SUFFIX, Resource, Route, Verb
@@ -78,6 +79,12 @@ class Router:
             tree = self._trees.get(product)
             return [tree] if tree else []
         return list(self._trees.values())
+
+
+@cache
+def router_of(resources: tuple[Resource, ...]) -> Router:
+    """Return who finds the routes of resources; all programs of a process share its tables."""
+    return Router(resources)
 
 
 def _product_of(host: str) -> str:

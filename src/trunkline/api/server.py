@@ -19,7 +19,7 @@ from trunkline.api.fields import Pairs
 from trunkline.api.forms import BODY_BYTES_MAX, parse_form, parse_query, read_body
 from trunkline.api.openapi import OPENAPI_PATH, openapi_document
 from trunkline.api.resource import Call, Resource, Route
-from trunkline.api.routing import Match, Router
+from trunkline.api.routing import Match, router_of
 from trunkline.domain.account import Account, AccountStatus
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import REQUEST_ID
@@ -60,7 +60,7 @@ class ApiServer:
     def __init__(self, platform: Platform, resources: Iterable[Resource]) -> None:
         declared = tuple(resources)
         self._platform = platform
-        self._router = Router(declared)
+        self._router = router_of(declared)
         self._openapi = openapi_document(declared)
         self._running = 0
         self._by_account = Concurrency()
