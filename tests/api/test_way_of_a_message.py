@@ -1,5 +1,7 @@
 """The way of a message out: from the request to the phone, and back to the application."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.harness import Trunkline
@@ -185,3 +187,12 @@ async def test_deleting_a_message_keeps_its_webhooks(trunkline: Trunkline) -> No
     assert deleted.status == 204
     await trunkline.run_for(60)
     assert trunkline.receiver.statuses(sid)[-2:] == ["sent", "delivered"]
+
+
+async def test_a_program_at_rest_has_nothing_to_do_for_half_an_hour(trunkline: Trunkline) -> None:
+    """Nor has one that may have other nodes: the time may be moved on without steps between."""
+    await trunkline.send()
+    await trunkline.run_for(120)
+    dues = [await worker.next_due() for worker in trunkline.app.workers]
+    soon = trunkline.clock.now() + timedelta(minutes=30)
+    assert [due for due in dues if due is not None and due < soon] == []
