@@ -31,6 +31,7 @@ RECEIPT_SECONDS = 1.0
 ANSWER_SECONDS, SLOW_SECONDS = 0.03, 0.5
 TICK_SECONDS = 0.05
 PATIENCE_SECONDS = 1.8  # A little less than response_seconds.
+LATENESS_KEPT_SECONDS = 3.0  # What is read late was sent up to response_seconds before.
 BROUGHT_AT_ONCE_MAX = 30  # A connection of ours takes so many that it need not put any off.
 SEGMENT_WORDS = 12  # Of a text that is longer than one segment.
 
@@ -67,6 +68,9 @@ class Smsc(ScriptedSmsc):
         self._offered: dict[tuple[Peer, int], Brought] = {}
         self._later = 0
         self._is_over = False
+        self._late: deque[tuple[float, float]] = (
+            deque()
+        )  # When this loop was late, and by how much.
 
     @property
     def now(self) -> float:
@@ -83,7 +87,19 @@ class Smsc(ScriptedSmsc):
         while True:
             self._settle()
             self._tidy()
+            began = self.now
             await pause(TICK_SECONDS)
+            self._note_lateness(self.now - began - TICK_SECONDS)
+
+    def _note_lateness(self, seconds: float) -> None:
+        self._late.append((self.now, seconds))
+        while self.now - self._late[0][0] > LATENESS_KEPT_SECONDS:
+            self._late.popleft()
+
+    @property
+    def _patience(self) -> float:
+        """How long we count as unanswered what we read: who sent it began to wait before that."""
+        return PATIENCE_SECONDS - max((seconds for _, seconds in self._late), default=0.0)
 
     def end(self) -> None:
         """Take no notice of connections that end from now on."""
@@ -133,7 +149,7 @@ class Smsc(ScriptedSmsc):
         connection = self._numbers.setdefault(peer, len(self._numbers))
         self._places[connection] += 1
         at, ref, text = time.monotonic() - self._started, self.next_id(), read(pdu)
-        unanswered = self._unanswered[connection]
+        unanswered, patience = self._unanswered[connection], self._patience
         unanswered[ref] = at
         arrival = Arrival(
             token=token_of(text),
@@ -145,7 +161,7 @@ class Smsc(ScriptedSmsc):
             place=self._places[connection],
             at=at,
             # What we were silent about for long does not count with whoever submits.
-            in_flight=sum(at - since < PATIENCE_SECONDS for since in unanswered.values()),
+            in_flight=sum(at - since < patience for since in unanswered.values()),
             ref=ref,
         )
         self._ledger.arrivals.append(arrival)
