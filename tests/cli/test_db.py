@@ -313,7 +313,7 @@ def test_a_move_that_is_killed_goes_on(file: Path, target: str) -> None:
                 row = db.execute("SELECT count(*) FROM events").fetchone()
                 return row is not None and row[0] >= least
 
-            wait_until(has_some)
+            wait_until(has_some, seconds=60)
             process.kill()
             process.wait()
             row = db.execute("SELECT count(*) FROM events").fetchone()
