@@ -32,6 +32,9 @@ def bucket_at(name: str = "pictures") -> Iterator[str]:
         with urlopen(Request(f"http://{place}", method="PUT")) as made:
             assert made.status == 200
         yield f"http://us:s%2Fecret@{place}/media"
+        # What it keeps is the process's, and would be the next server's as well.
+        with urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")) as reset:
+            assert reset.status == 200
     finally:
         server.stop()
 
