@@ -3,7 +3,7 @@
 Rule: a receipt is on disk before it is acknowledged, also one that matches nothing yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
@@ -89,7 +89,7 @@ def _record(
     strays: list[Stray] = []
     for receipt in receipts:
         ref = _match(refs, receipt)
-        if ref is not None and not _is_anothers(platform, carrier, ref, receipt=receipt):
+        if ref is not None and not _is_anothers(platform, carrier, ref, names=_names(receipt)):
             matched.append((ref, receipt))
         elif DERIVED not in receipt.detail:
             strays.append(_stray(platform, carrier, receipt))
@@ -105,7 +105,8 @@ async def meet_refs(platform: Platform, carrier: str, names: Sequence[str]) -> N
     """
 
     def query(db: Connection) -> list[CarrierRef]:
-        refs = find_refs(db, carrier, names)
+        found = find_refs(db, carrier, names).items()
+        refs = {n: r for n, r in found if not _is_anothers(platform, carrier, r, names=[n])}
         waiting = known_strays(db, carrier, refs) if refs else set()
         return [refs[name] for name in waiting]
 
@@ -140,12 +141,14 @@ def _match(refs: Mapping[str, CarrierRef], receipt: Receipt) -> CarrierRef | Non
     return next((refs[name] for name in _names(receipt) if name in refs), None)
 
 
-def _is_anothers(platform: Platform, carrier: str, ref: CarrierRef, *, receipt: Receipt) -> bool:
-    """Tell whether a receipt's name was given to another message since, and is not recorded yet.
+def _is_anothers(
+    platform: Platform, carrier: str, ref: CarrierRef, *, names: Iterable[str]
+) -> bool:
+    """Tell whether one of these names was given to another message, and is not recorded yet.
 
     A carrier that begins to count anew uses its names again; what it says means the newer message.
     """
-    owners = {platform.recent.coming(carrier, name) for name in _names(receipt)} - {None}
+    owners = {platform.recent.coming(carrier, name) for name in names} - {None}
     return bool(owners) and ref.message_sid not in owners
 
 
