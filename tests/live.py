@@ -27,7 +27,7 @@ from trunkline.smpp.pdu import Bind, BindTransmitter, Pdu, SubmitSm
 from trunkline.store.outbox import outbox_size
 
 SPEED = 50.0
-SECONDS = 10.0  # For what takes a tenth of a second on an idle machine.
+SECONDS = 60.0  # For what takes a second at most on an idle machine.
 LOOK_SECONDS = 0.03
 CALLBACK = "http://app.example/status"
 INBOUND = "http://app.example/sms"

@@ -22,7 +22,7 @@ from tests.interop.smpp.serving import (
     serving_smpp,
 )
 
-SECONDS = 10
+SECONDS = 60  # For what takes a second on an idle machine.
 UDHI = 0x40
 DELIVERED = 2
 

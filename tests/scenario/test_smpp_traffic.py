@@ -309,7 +309,7 @@ async def told(live: Live, expected: Counter[str]) -> None:
         seen = Counter(s.form["Body"] for s in live.receiver.seen if s.url == INBOUND)
         return seen.total() >= expected.total()
 
-    await eventually(all_there, what="the application was told", seconds=30)
+    await eventually(all_there, what="the application was told")
     assert Counter(s.form["Body"] for s in live.receiver.seen if s.url == INBOUND) == expected
 
 
