@@ -149,7 +149,7 @@ class Lane:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.settle()
-        self._platform.recent.expect_no_more(self._namespace, _names(self._ended))
+        self._platform.recent.expect_no_more(self._namespace, _owners(self._ended))
 
     def _others(self) -> list[asyncio.Task[None]]:
         others = (self._recording, self._giving_up, self._reading)
@@ -166,9 +166,11 @@ class Lane:
     async def _give_up_answers(self) -> None:
         """Give up the answers that a lane before this one awaited, while texts leave."""
         store = self._platform.store
-        found = await store.read(lambda db: awaited(db, self.name, limit=UNDER_WAY_MAX))
+        # Of what is found so many may be ours; as many of others go with each look.
+        limit = 2 * UNDER_WAY_MAX
+        found = await store.read(lambda db: awaited(db, self.name, limit=limit))
         await store.write(lambda db: self._give_up(db, found))
-        if len(found) < UNDER_WAY_MAX:
+        if len(found) < limit:
             self._claimed = None
 
     def _give_up(self, db: Connection, found: Iterable[tuple[str, str]]) -> None:
@@ -358,7 +360,7 @@ class Lane:
         """Let what was answered be recorded, together with what else is answered meanwhile."""
         in_order = tuple(answers[index] for index in sorted(answers))
         handed = handover.Handed(load.rows[sid], load.messages[sid], in_order)
-        self._platform.recent.expect_refs(self._namespace, _names([handed]), message_sid=sid)
+        self._platform.recent.expect_refs(self._namespace, _owners([handed]))
         self._ended.append(handed)
         if self._recording is None:
             self._recording = asyncio.create_task(self._record())
@@ -372,7 +374,7 @@ class Lane:
                 self._bugs.append(postponed)
                 break
             del self._ended[: len(ended)]
-            self._platform.recent.expect_no_more(self._namespace, _names(ended))
+            self._platform.recent.expect_no_more(self._namespace, _owners(ended))
             self._under_way -= _segments(handed.row for handed in ended)
             for handed in ended:
                 self._rest(handed.row, postponed.get(handed.row.message_sid))
@@ -422,10 +424,14 @@ class Lane:
             self._schedule.add([row])
 
 
-def _names(ended: Iterable[handover.Handed]) -> list[str]:
-    """Return what a carrier calls the segments that it took."""
-    results = (result for handed in ended for _, result in handed.answers)
-    return [result.carrier_ref for result in results if isinstance(result, Taken)]
+def _owners(ended: Iterable[handover.Handed]) -> dict[str, str]:
+    """Return what a carrier calls the segments that it took, and whose each is."""
+    return {
+        result.carrier_ref: handed.row.message_sid
+        for handed in ended
+        for _, result in handed.answers
+        if isinstance(result, Taken)
+    }
 
 
 def _segments(rows: Iterable[OutboxRow]) -> int:

@@ -4,7 +4,7 @@ Rule: what is remembered is a guess. Whoever acts on it says in the same stateme
 and reads anew when something else is found.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
 from trunkline.domain.message import FINAL, Message
@@ -57,19 +57,20 @@ class Recent:
             self._refs[ref.carrier, ref.ref] = ref
         _forget_oldest(self._refs, REFS_MAX)
 
-    def expect_refs(self, carrier: str, names: Iterable[str], *, message_sid: str) -> None:
-        """Remember whose a carrier's names are until they are recorded, or were given up."""
-        for name in names:
+    def expect_refs(self, carrier: str, owners: Mapping[str, str]) -> None:
+        """Remember whose a carrier's names are (message SIDs) until `expect_no_more`."""
+        for name, message_sid in owners.items():
             self._coming[carrier, name] = message_sid
 
     def coming(self, carrier: str, name: str) -> str | None:
         """Return whose a name is that waits to be recorded; None where none does."""
         return self._coming.get((carrier, name))
 
-    def expect_no_more(self, carrier: str, names: Iterable[str]) -> None:
-        """Forget whose names are: that is on disk, or never will be."""
-        for name in names:
-            self._coming.pop((carrier, name), None)
+    def expect_no_more(self, carrier: str, owners: Mapping[str, str]) -> None:
+        """Forget names that are on disk, or never will be, but not those given away again since."""
+        for name, message_sid in owners.items():
+            if self.coming(carrier, name) == message_sid:
+                del self._coming[carrier, name]
 
     def forget_refs(self, carrier: str, names: Iterable[str]) -> None:
         """Read these anew: a receipt has changed them."""

@@ -5,11 +5,11 @@ form; and here alone among newer products times are written as in 2010.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Annotated, Any
 
 from trunkline.api.auth import reach
 from trunkline.api.resource import Call, Op, Resource, rfc_2822, v1
+from trunkline.api.resources.keys import KeyView, NewKeyView
 from trunkline.api.wire import Sid, refused
 from trunkline.domain.account import AccountStatus, Key
 from trunkline.domain.errors import Refusal
@@ -21,36 +21,23 @@ _WHOLE = "not supported: a key may do everything but manage accounts and keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKeyView:
+class ApiKeyView(KeyView):
     """A key; it has no policy, for it is not restricted."""
 
-    sid: Annotated[str, Sid("SK")]
-    friendly_name: str
-    date_created: datetime
-    date_updated: datetime
     policy: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedApiKeyView:
+class ListedApiKeyView(KeyView):
     """A key in the list of an account's keys."""
 
-    sid: Annotated[str, Sid("SK")]
-    friendly_name: str
-    date_created: datetime
-    date_updated: datetime
     flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewApiKeyView:
+class NewApiKeyView(NewKeyView):
     """A key with its secret, which is told once."""
 
-    sid: Annotated[str, Sid("SK")]
-    friendly_name: str
-    date_created: datetime
-    date_updated: datetime
-    secret: str
     policy: dict[str, Any] | None = None
 
 
