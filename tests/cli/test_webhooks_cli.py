@@ -44,6 +44,7 @@ def said(result: Result) -> str:
 @pytest.fixture
 def given_up(server: Server, call: Call) -> str:
     """Have two webhooks given up, and no others; return the SID of their message."""
+    wait_until(lambda: not waiting(call), SECONDS, what="what is still tried to be given up too")
     call("webhooks", "discard", "--all", "--yes")
     form = {
         "To": "+15558675310",
@@ -60,6 +61,12 @@ def given_up(server: Server, call: Call) -> str:
 def parked(call: Call) -> list[dict[str, Any]]:
     """Return what was given up."""
     found: list[dict[str, Any]] = json.loads(said(call("webhooks", "list", "--json")))
+    return found
+
+
+def waiting(call: Call) -> list[dict[str, Any]]:
+    """Return what is still tried."""
+    found: list[dict[str, Any]] = json.loads(said(call("webhooks", "list", "--waiting", "--json")))
     return found
 
 
