@@ -42,3 +42,13 @@ def test_whatever_is_not_full_has_a_reason() -> None:
     matrix = pages()["support-matrix.md"]
     assert "| message, create | `MaxPrice` | accepted: it is kept" in matrix
     assert "| `POST /2010-04-01/Accounts/{AccountSid}/Messages.json` | 10 | 11 | 5 |" in matrix
+
+
+def test_the_matrix_has_every_operation() -> None:
+    """Those without parameters stand there as well."""
+    matrix = pages()["support-matrix.md"]
+    count = sum(len(resource.routes()) for resource in RESOURCES)
+    assert matrix.partition("## ")[0].count("\n| `") == count
+    assert (
+        "| `DELETE /2010-04-01/Accounts/{AccountSid}/Messages/{Sid}.json` | 0 | 0 | 0 |" in matrix
+    )

@@ -22,6 +22,10 @@ _LEVELS = """\
 
 A parameter that Twilio does not know is ignored, as Twilio ignores it.
 """
+_OPERATIONS = """\
+These are all operations, each with the number of its parameters. One with three zeros has no
+parameters, and is supported as it is.
+"""
 
 
 def pages(resources: Iterable[Resource] = RESOURCES) -> dict[str, str]:
@@ -95,12 +99,13 @@ def _index(resources: list[Resource]) -> str:
 
 
 def _matrix(resources: list[Resource]) -> str:
-    routes = [route for resource in resources for route in resource.routes() if route.inputs]
+    routes = [route for resource in resources for route in resource.routes()]
     head = [
         _NOTE,
         "# What is supported\n",
         "Every parameter of every operation is one of these:\n",
         _LEVELS,
+        _OPERATIONS,
         "| Operation | Full | Accepted | Refused |",
         "|---|---|---|---|",
     ]
