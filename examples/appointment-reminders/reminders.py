@@ -136,7 +136,18 @@ def show() -> None:
 
 def parse_time(text: str) -> datetime:
     """Read a time; it is the machine's local time where no other is said."""
-    return datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        sys.exit(f"“{text}” is no time: write one like 2026-01-03 15:00.")
+
+
+def parse_number(text: str) -> int:
+    """Read the number of an appointment."""
+    try:
+        return int(text)
+    except ValueError:
+        sys.exit(f"“{text}” is no appointment's number: `list` shows them.")
 
 
 if __name__ == "__main__":
@@ -144,9 +155,9 @@ if __name__ == "__main__":
         case ["book", phone, at]:
             book(phone, parse_time(at))
         case ["move", number, at]:
-            move(int(number), parse_time(at))
+            move(parse_number(number), parse_time(at))
         case ["cancel", number]:
-            cancel(int(number))
+            cancel(parse_number(number))
         case ["list"]:
             show()
         case _:

@@ -51,13 +51,15 @@ class Example:
 
     def run(self, *arguments: str) -> str:
         """Run it to its end and return what it has printed."""
-        process = self._start(*arguments)
-        try:
-            process.popen.wait(60)
-        finally:
-            process.close()
+        process = self._ended(*arguments)
         assert process.popen.returncode == 0, process.stderr
         return process.stdout
+
+    def complaint(self, *arguments: str) -> str:
+        """Run what it cannot do, and return what it says of that."""
+        process = self._ended(*arguments)
+        assert (process.popen.returncode, process.stdout) == (1, "")
+        return process.stderr
 
     @contextlib.contextmanager
     def serving(self, *arguments: str) -> Iterator[Process]:
@@ -75,6 +77,14 @@ class Example:
         made = RequestValidator(self._token).compute_signature(f"{self.url}{path}", form)
         headers = {SIGNATURE: made if signed else made[::-1]}
         return ask("POST", f"{self.url}{path}", form, headers=headers).status
+
+    def _ended(self, *arguments: str) -> Process:
+        process = self._start(*arguments)
+        try:
+            process.popen.wait(60)
+        finally:
+            process.close()
+        return process
 
     def _start(self, *arguments: str) -> Process:
         command = ["node"] if self.path.suffix == ".js" else [sys.executable, "-u"]
@@ -270,6 +280,18 @@ def test_reminders_come_ahead_of_appointments(tmp_path: Path) -> None:
         ]
         called_off = reminders.run("cancel", "2")
         assert re.findall(r"SM\w+ (.+)", called_off) == ["has left already", "is canceled"]
+
+
+def test_reminders_say_what_they_cannot_read(server: Server, tmp_path: Path) -> None:
+    """A time that is none and a number that is none end with one sentence, and nothing is noted."""
+    reminders = Example("appointment-reminders/reminders.py", server, tmp_path)
+    no_time = "“tomorrow” is no time: write one like 2026-01-03 15:00.\n"
+    no_number = "“first” is no appointment's number: `list` shows them.\n"
+    assert reminders.complaint("book", "+15558670503", "tomorrow") == no_time
+    assert reminders.complaint("move", "1", "tomorrow") == no_time
+    assert reminders.complaint("move", "first", "2026-01-05 09:30") == no_number
+    assert reminders.complaint("cancel", "first") == no_number
+    assert reminders.run("list") == ""
 
 
 def move_clock(server: Server, *, hours: float = 0, seconds: float = 0) -> None:
