@@ -114,6 +114,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        # RFC 9112 §3.2: a proxy may have gone by the one, and we would go by the other.
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("more than one Host")
         self.is_offer = self.parser.should_upgrade() and any(
             name == b"upgrade" for name, _ in self.headers
         )

@@ -133,6 +133,13 @@ async def test_too_large_a_head_is_told_so(dial: Dial) -> None:
     assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
 
 
+async def test_a_request_is_for_one_host(dial: Dial) -> None:
+    """Who is in between may have gone by the other one; nothing of such a request is answered."""
+    reader, writer = await dial()
+    writer.write(HEAD + b"hOST: x\r\n\r\n")
+    assert (await ended(reader)).startswith(b"HTTP/1.1 400 ")
+
+
 async def test_connections_have_a_limit(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is closed, those that are there go on."""
     monkeypatch.setattr(Protocol, "connections_max", 3)
