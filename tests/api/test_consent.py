@@ -267,6 +267,25 @@ async def test_a_statement_is_of_all_that_a_text_would_be_of(trunkline: Trunklin
         assert await codes() == [None] * 3
 
 
+async def test_an_account_that_is_not_there_is_nobodys_consent(trunkline: Trunkline) -> None:
+    """Who mistypes an account hears so, before he believes that its people consented."""
+    nobody = "AC" + "9" * 32
+    item = {"contact_id": ANNA, "status": "opt-in", "source": "website"}
+    item |= {"sender_id": trunkline.number, "correlation_id": "0" * 32}
+    form = {"Account": nobody, "Items": json.dumps(item)}
+    routes = "To=%2B15558675310&From=%2B14155550100"
+    for method, path, given in (
+        ("POST", "/consents", form),
+        ("GET", f"/consents?account={nobody}", None),
+        ("GET", f"/consents/history?account={nobody}", None),
+        ("GET", f"/services?account={nobody}", None),
+        ("GET", f"/routes/explain?{routes}&Account={nobody}", None),
+    ):
+        answer = await trunkline.request(method, f"/trunkline/v1{path}", given)
+        assert (answer.status, answer.json["code"]) == (400, 20422), path
+        assert f"there is no account `{nobody}`" in answer.json["message"]
+
+
 async def test_contacts_and_the_safe_list_are_refused_by_name(trunkline: Trunkline) -> None:
     """Nothing here would heed them, and whoever relies on them is told."""
     for path, name, value in (

@@ -34,6 +34,14 @@ class Ask:
         """Return a parameter of the form, the last where it is repeated."""
         return self.form[name][-1] if name in self.form else None
 
+    async def account_sid(self, named: str | None) -> str:
+        """Return the account that is meant, by default the main one; refuse (20422) nobody's."""
+        if not named:
+            return self.account.sid
+        if await self.platform.directory.account(named) is None:
+            raise Refusal(20422, name="`Account`", reason=f"there is no account `{named}`")
+        return named
+
     def limit(self, default: int, *, most: int) -> int:
         """Return how many the query asks for, or refuse (20422) what is no number up to *most*."""
         text = self.request.query_params.get("limit", str(default))

@@ -38,7 +38,7 @@ async def list_consents(ask: Ask) -> Answer:
     recipient, comma, scope = query.get("after", "").partition(",")
     found = await proof.states(
         ask.platform,
-        query.get("account") or ask.account.sid,
+        await ask.account_sid(query.get("account")),
         status=Consent(status) if status else None,
         recipient=query.get("recipient") or None,
         after=(recipient, scope) if comma else None,
@@ -53,7 +53,8 @@ async def list_history(ask: Ask) -> Answer:
     The filters are `account` and `recipient`; `before` and `after` are numbers of entries.
     """
     query = ask.request.query_params
-    account_sid, limit = query.get("account") or ask.account.sid, ask.limit(LIMIT, most=PAGE_MAX)
+    account_sid = await ask.account_sid(query.get("account"))
+    limit = ask.limit(LIMIT, most=PAGE_MAX)
     after, before = _number(ask, "after"), _number(ask, "before")
     if after is not None:
         found = await proof.history_after(ask.platform, account_sid, after, limit=limit)
@@ -70,7 +71,7 @@ async def record_consents(ask: Ask) -> Answer:
 
     Those that can be read are kept in one commit; the answer says of each what became of it.
     """
-    account_sid = ask.value("Account") or ask.account.sid
+    account_sid = await ask.account_sid(ask.value("Account"))
     items = [_item(text) for text in ask.form.get("Items", ())]
     if not items:
         raise Refusal(20422, name="`Items`", reason="required")
@@ -91,7 +92,7 @@ async def record_consents(ask: Ask) -> Answer:
 
 async def list_services(ask: Ask) -> Answer:
     """Answer with the newest Messaging Services of an account, and whether they require consent."""
-    account_sid = ask.request.query_params.get("account") or ask.account.sid
+    account_sid = await ask.account_sid(ask.request.query_params.get("account"))
     size = ask.limit(LIMIT, most=PAGE_MAX)
     found = await services.page(ask.platform, account_sid, page=Page(size=size))
     return json_answer({"services": [_service(each) for each in found.items]})

@@ -52,7 +52,7 @@ async def explain_routes(ask: Ask) -> Answer:
     if sender is None:
         raise Refusal(21212, number=query.get("From", ""))
     wanted = routing.Ask(
-        account_sid=query.get("Account") or ask.account.sid,
+        account_sid=await ask.account_sid(query.get("Account")),
         sender=sender.text,
         recipient=recipient.text,
         channel=routes.channel(query.get("Channel", "")),
