@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate import DOCS, PAGES, PARTS, with_part
+from trunkline.admin import app as admin
 from trunkline.cli.reference import PAGES as CLI_PAGES
 from trunkline.network.behaviours import magic_behaviour
 from trunkline.webhooks.overrides import DEFAULT_OVERRIDES
@@ -146,3 +147,16 @@ def test_the_table_of_overrides_has_the_defaults_of_the_code() -> None:
         "rc": str(defaults.retries),
         "rp": ",".join(defaults.retry_on),
     }
+
+
+def test_the_page_of_the_admin_api_has_every_operation() -> None:
+    """What the admin API answers stands on its page, and nothing else."""
+    text = (DOCS / "how-to" / "admin-api.md").read_text()
+    said = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", text, re.M)
+    known = {
+        (method, path.replace("{account}", "{sid}"))
+        for path, handlers in admin._table().items()
+        for method in handlers
+    }
+    assert len(said) == len(known)
+    assert set(said) == known
