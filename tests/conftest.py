@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.compiled import share_compiled
 from tests.databases import DATABASES, KINDS, POSTGRESQL, SQLITE
+from tests.processes import TRUNKLINES
 
 TESTS = Path(__file__).parent
 VARIABLE = "TRUNKLINE_TEST_DATABASE"
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     """Stop the servers, whatever happened."""
+    TRUNKLINES.close()
     DATABASES.close()
 
 

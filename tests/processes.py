@@ -19,11 +19,15 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from twilio.rest import Client
 
 from tests.databases import DATABASES
+from tests.nursery import Child, Nursery
 
 START_SECONDS = 60.0  # A start takes one second on an idle machine.
 STOP_SECONDS = 5.0  # What users are promised.
 READY = "Press Ctrl-C to stop."
 PHONE = "+15558675310"
+PROGRAM = (sys.executable, "-m", "trunkline")
+# Has `trunkline` forked where it is called by many.
+TRUNKLINES = Nursery("tests.trunklines")
 
 T = TypeVar("T")
 
@@ -41,20 +45,30 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, *, what: str =
 
 
 class Process:
-    """A program that writes what it says into files."""
+    """A program that writes what it says into files; a nursery's, where one is given."""
 
     def __init__(
-        self, arguments: Sequence[str], directory: Path, *, env: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        directory: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         number = len(list(directory.glob("*.out")))
         self._out = directory / f"{number}.out"
         self._err = directory / f"{number}.err"
+        env = environment(env or {})
         with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.popen: subprocess.Popen[bytes] | Child
+            if nursery is not None:
+                self.popen = nursery.fork(arguments, cwd=directory, env=env, stdout=out, stderr=err)
+                return
             self.popen = subprocess.Popen(
                 arguments,
                 cwd=directory,
-                env=environment(env or {}),
+                env=env,
                 stdin=subprocess.DEVNULL,  # No terminal, as under a service manager.
                 stdout=out,
                 stderr=err,
@@ -138,7 +152,12 @@ class Server:
 
     def start(self) -> None:
         """Start it; on the same data directory again after it was ended."""
-        self.process = Process(up(self.data_dir, **self.settings), self.data_dir.parent / "said")
+        command = up(self.data_dir, **self.settings)
+        said = self.data_dir.parent / "said"
+        if "workers" in self.settings:  # They ask who started them how.
+            self.process = Process(command, said)
+        else:
+            self.process = Process(command[len(PROGRAM) :], said, nursery=TRUNKLINES)
         try:
             self.process.wait_for(READY)
         except AssertionError:
@@ -330,7 +349,7 @@ def up(data_dir: Path, **settings: object) -> list[str]:
     own = DATABASES.settings(data_dir, has_schema=False)
     given = {"data_dir": data_dir, "port": 0, **own, **settings}
     options = (f"--{name.replace('_', '-')}={value}" for name, value in given.items())
-    return [sys.executable, "-m", "trunkline", "up", *options]
+    return [*PROGRAM, "up", *options]
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
+from tests.nursery import Nursery
 from tests.ports import free_ports
 from tests.postgres import Cluster, programs
-from tests.processes import ask
+from tests.processes import READY, Process, ask
 from tests.scenario.soak.ledger import Ledger
-from tests.scenario.soak.nursery import Born, Nursery
 from tests.scenario.soak.stored import Reading
 from tests.scenario.soak.surroundings import Gate, Surroundings
 
@@ -29,6 +30,7 @@ CHECK_SECONDS = 120.0
 RETRIES = ",".join(["0.3", "0.5", "1", "2", *["4"] * 16])
 KEY = base64.b64encode(bytes(range(32))).decode()
 DATABASE = "soak"
+WRAPPED = "tests.scenario.soak.wrapped"
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Node:
     smpp_port: int
     nursery: Nursery
     mistake: str = ""
-    process: Born | None = None
+    process: Process | None = None
     clock_seconds: float = 0.0
     is_up: bool = False
     kills: int = 0
@@ -66,12 +68,12 @@ class Node:
         for _ in range(STARTS_MAX):
             self.process = self._begin(order)
             with contextlib.suppress(AssertionError):
-                self.process.wait_until_ready()
+                self.process.wait_for(READY)
                 self.is_up = True
                 return
             self._bury()
             order = {}
-        raise AssertionError(self.process.err.read_text() if self.process else "")
+        raise AssertionError(self.process.stderr if self.process else "")
 
     def order(self, **order: object) -> None:
         """Tell the process something; one that is about to end may not hear it."""
@@ -80,26 +82,29 @@ class Node:
 
     def has_ended(self) -> bool:
         """Say whether the process is gone."""
-        return self.process is None or self.process.has_ended()
+        return self.process is None or self.process.popen.poll() is not None
 
-    def end(self, number: int = SIGKILL, *, seconds: float = STOP_SECONDS) -> bool:
+    def end(self, number: Signals = SIGKILL, *, seconds: float = STOP_SECONDS) -> bool:
         """Send a signal that ends it; say whether it was gone in time."""
         assert self.process is not None
         self.is_up = False
-        self.process.send(number)
-        is_in_time = self.process.wait(seconds)
-        self._bury()
-        return is_in_time
+        try:
+            self.process.end(number, seconds=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            self._bury()
+        return True
 
     def halt(self) -> None:
         """Stop it between two instructions."""
         assert self.process is not None
-        self.process.send(SIGSTOP)
+        self.process.popen.send_signal(SIGSTOP)
 
     def go_on(self) -> None:
         """Let it go on as if nothing had been."""
         assert self.process is not None
-        self.process.send(SIGCONT)
+        self.process.popen.send_signal(SIGCONT)
 
     def news(self) -> list[str]:
         """Return what it noted since this was asked last, but for where it takes orders."""
@@ -121,18 +126,18 @@ class Node:
         """See it gone, and count it if that was no end of its own."""
         assert self.process is not None
         self.process.close()
-        self.kills += self.process.code == -SIGKILL
+        self.kills += self.process.popen.returncode == -SIGKILL
 
-    def _begin(self, order: Mapping[str, object]) -> Born:
+    def _begin(self, order: Mapping[str, object]) -> Process:
         given = {"port": self.port, "smpp_port": self.smpp_port, "data_dir": self.data_dir}
         options = [f"--{n.replace('_', '-')}={v}" for n, v in {**given, **self.settings}.items()]
         env = {
             "SOAK_CLOCK_SECONDS": str(self.clock_seconds),
             "SOAK_ORDER": json.dumps(order),
             "SOAK_MISTAKE": self.mistake,
+            "SOAK_NOTES": str(self._notes_path),
         }
-        directory = self.directory / "said"
-        return self.nursery.bear(["up", *options], directory, notes=self._notes_path, env=env)
+        return Process(["up", *options], self.directory / "said", env=env, nursery=self.nursery)
 
     @property
     def _notes_path(self) -> Path:
@@ -157,7 +162,7 @@ class Site:
     gates: list[Gate] = field(default_factory=list)
     cluster: Cluster | None = None
     mistake: str = ""
-    nursery: Nursery = field(default_factory=Nursery)
+    nursery: Nursery = field(default_factory=partial(Nursery, WRAPPED))
     began: float = field(default_factory=time.monotonic)
 
     def set_up(self, count: int, *, is_shared: bool) -> None:

@@ -15,23 +15,23 @@ import resource
 import signal
 import socket
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+import trunkline.app
+import trunkline.cli.up  # noqa: F401 - so that nodes need not import it, nor all it needs.
+from tests.forking import attend
 from tests.scenario.soak.mistakes import MISTAKES
 from trunkline.cli import main
-from trunkline.cli import up as _up  # noqa: F401 - so that nodes need not import it, nor all it needs.
 from trunkline.domain import sending
 from trunkline.runtime import SystemClock
 from trunkline.store.groups import Work
@@ -249,9 +249,9 @@ def listen(orders: Orders, door: socket.socket) -> None:
         orders.tick()
 
 
-def run(notes_path: str) -> None:
+def run() -> None:
     """Wrap the stores and the clock, and be the command."""
-    notes = os.open(notes_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    notes = os.open(os.environ["SOAK_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     orders = Orders(notes, timedelta(seconds=float(os.environ["SOAK_CLOCK_SECONDS"])))
     orders.take(json.loads(os.environ["SOAK_ORDER"]))
     wrap_sqlite(orders)
@@ -267,42 +267,6 @@ def run(notes_path: str) -> None:
     main()
 
 
-def bear(order: dict[str, Any]) -> int:
-    """Fork a node that does what is ordered; return the number of its process."""
-    process_id = os.fork()
-    if process_id:
-        return process_id
-    try:
-        os.chdir(order["directory"])
-        streams = ((0, "/dev/null", os.O_RDONLY), *((n, order[k], _NEW) for n, k in _OUTPUTS))
-        for number, path, flags in streams:
-            os.dup2(os.open(path, flags, 0o600), number)
-        os.environ.update(order["env"])
-        sys.argv[1:] = order["arguments"]
-        run(order["notes"])
-    finally:
-        sys.stdout.flush()
-        os._exit(0)
-
-
-_NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-_OUTPUTS = ((1, "out"), (2, "err"))
-
-
-def ended(process_id: int) -> int | None:
-    """Return how a process ended; None while it has not."""
-    found, status = os.waitpid(process_id, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def attend() -> None:
-    """Follow the orders that come line by line."""
-    sys.argv[0] = str(Path(sys.executable).with_name("trunkline"))
-    for line in sys.stdin:
-        order = json.loads(line)
-        answer = ended(order["ended"]) if "ended" in order else bear(order)
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
     attend()
+    run()
