@@ -79,6 +79,7 @@ class Modules(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold the tests to what is said of them here."""
     DATABASES.refusal = "" if uses_database(item) else REFUSAL
+    DATABASES.prepare()
 
 
 @pytest.hookimpl(trylast=True)

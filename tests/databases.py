@@ -50,6 +50,11 @@ class Databases:
             engine.dispose()
         return self._cluster
 
+    def prepare(self) -> None:
+        """Have the server that is needed started by this thread, with which it would end."""
+        if self.kind == POSTGRESQL and not self.refusal:
+            assert self.cluster.port
+
     def settings(self, data_dir: Path, *, has_schema: bool = True) -> dict[str, str]:
         """Return the settings that a Trunkline on this directory is started with."""
         assert not self.refusal, self.refusal

@@ -250,6 +250,39 @@ async def test_a_reply_goes_to_who_wrote_last_of_all_accounts(
         assert one.delivered.empty()
 
 
+async def test_a_reference_is_used_again_in_the_turn_that_ends_its_text(
+    esme: Esme, trunkline: Trunkline
+) -> None:
+    """What comes after the segment that makes a text whole is of the next one."""
+    first = await esme.submit(part(1, body=b"1-0"))
+    rest = await esme.submit(*(part(n, body=b"%d-0" % n) for n in (2, 1, 2)))
+    answers = [*first, *rest]
+    assert {status for status, _ in answers} == {C.ESME_ROK}
+    sids = [message_id.partition("-")[0] for _, message_id in answers]
+    assert sids[0] == sids[1] != sids[2] == sids[3]
+    assert [(await trunkline.message(sid))["body"] for sid in sids[1:3]] == ["1-02-0", "1-02-0"]
+
+
+async def test_a_reference_is_used_again_on_another_bind(
+    esme: Esme, trunkline: Trunkline, smsc: SmscServer
+) -> None:
+    """The segment repeats one of a text that lacks another still, or it begins a text."""
+    async with await Esme.connect(smsc.port) as other:
+        await other.bind("simulator", "password")
+        for reference in range(5):
+            one, two = (part(n, body=b"%d-0" % n, reference=reference) for n in (1, 2))
+            (first,) = await esme.submit(one)
+            (second,), (again,) = await asyncio.gather(esme.submit(two), other.submit(one))
+            (last,) = await esme.submit(two)
+            answers = [first, second, again, last]
+            assert {status for status, _ in answers} == {C.ESME_ROK}
+            sids = [message_id.partition("-")[0] for _, message_id in answers]
+            assert sids[0] == sids[1] != sids[3]
+            assert sids[2] in (sids[0], sids[3])
+            for sid in {sids[0], sids[2]}:
+                assert (await trunkline.message(sid))["body"] == "1-02-0"
+
+
 async def test_one_reference_many_times_in_one_turn(esme: Esme, trunkline: Trunkline) -> None:
     """Texts that follow each other at once may have all their headers in common."""
     pdus = [part(n, body=b"%d-%d" % (n, k)) for k in (0, 0, 1) for n in (1, 2)]

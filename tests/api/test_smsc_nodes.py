@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import product
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -9,12 +10,16 @@ from sqlalchemy import Connection, func, select
 from tests.esme import Esme
 from tests.harness import Trunkline
 from trunkline.domain.carrier import SmppCredential
-from trunkline.flows import customers
+from trunkline.flows import customers, outbound
 from trunkline.flows.customers import Wishes
 from trunkline.flows.tenure import DELIVERIES
 from trunkline.runtime import uptime
+from trunkline.smpp.pdu import SubmitSm
+from trunkline.smpp.tlv import SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
 from trunkline.smpp.udh import Concatenation, ReferenceKind
+from trunkline.smsc import desk
 from trunkline.smsc.assembly import EXPIRY_SECONDS, Assembly, Part
+from trunkline.smsc.desk import Desk, Request
 from trunkline.smsc.reading import Wish
 from trunkline.smsc.server import SmscServer
 from trunkline.store.deliveries import count_deliveries
@@ -45,6 +50,21 @@ def wish(number: int) -> Wish:
         data_coding=0,
         place=Concatenation(ReferenceKind.UDH8, 7, total=TOTAL, number=number),
         when="final",
+    )
+
+
+def segment(number: int) -> SubmitSm:
+    """Return it as it is submitted."""
+    values = (SAR_MSG_REF_NUM.make(7), SAR_TOTAL_SEGMENTS.make(TOTAL))
+    return SubmitSm(
+        source_addr_ton=1,
+        source_addr_npi=1,
+        source_addr="14155550100",
+        dest_addr_ton=1,
+        dest_addr_npi=1,
+        destination_addr="15558675310",
+        short_message=f"part {number} ".encode(),
+        tlvs=(*values, SAR_SEGMENT_SEQNUM.make(number)),
     )
 
 
@@ -124,6 +144,50 @@ async def test_what_another_node_accepted_owes_no_failure(
         lambda db: count_deliveries(db, trunkline.account_sid, "acme")
     )
     assert owed == 0
+
+
+async def test_a_text_that_two_have_whole_is_one_message(
+    trunkline: Trunkline, acme: SmppCredential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who comes second is told the same, and leaves it at that."""
+    platform, reached, gate = trunkline.app.platform, asyncio.Event(), asyncio.Event()
+    one, two = Desk(platform), Desk(platform)
+
+    async def late(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(desk, "accept", outbound.accept)
+        reached.set()
+        await gate.wait()
+        await outbound.accept(*args, **kwargs)
+
+    monkeypatch.setattr(desk, "accept", late)
+    asked = [Request(n, segment(n)) for n in range(1, TOTAL + 1)]
+    answering = asyncio.create_task(one.answer(acme, asked, now=0.0))
+    await reached.wait()
+    await two.resume(acme, now=0.0)
+    gate.set()
+    replies = await answering
+    assert {reply.command_status for reply in replies} == {0}
+    listed = await trunkline.request(
+        "GET", f"/2010-04-01/Accounts/{trunkline.account_sid}/Messages.json"
+    )
+    assert [each["body"] for each in listed.json["messages"]] == ["part 1 part 2 part 3 "]
+    assert {reply.pdu.message_id.partition("-")[0] for reply in replies} == {  # type: ignore[attr-defined]
+        listed.json["messages"][0]["sid"]
+    }
+    assert await platform.store.read(kept) == 0
+
+
+async def test_what_somebody_may_be_accepting_is_left_to_him(
+    trunkline: Trunkline, acme: SmppCredential
+) -> None:
+    """Of a text that was left behind nothing comes any more."""
+    node, other = Node(trunkline, acme), Desk(trunkline.app.platform)
+    await node.submit(*(wish(n) for n in range(1, TOTAL + 1)))
+    await other.resume(acme, now=0.0, seconds=60.0)
+    assert await trunkline.app.store.read(kept) == TOTAL
+    trunkline.clock.advance(61)
+    await other.resume(acme, now=0.0, seconds=60.0)
+    assert await trunkline.app.store.read(kept) == 0
 
 
 @pytest.mark.sqlite

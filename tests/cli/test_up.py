@@ -15,7 +15,9 @@ from sqlalchemy import text
 from tests.databases import DATABASES
 from tests.processes import (
     PHONE,
+    PROGRAM,
     READY,
+    TRUNKLINES,
     Process,
     Server,
     environment,
@@ -38,20 +40,16 @@ def complaint(
     arguments: list[str], directory: Path, env: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     """Return the exit code and the sentence of a start that must fail."""
-    ended = subprocess.run(
-        arguments,
-        cwd=directory,
-        env=environment(env or {}),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert ended.stdout == ""
-    lines = ended.stderr.splitlines()
-    assert len(lines) == 1, ended.stderr
-    assert re.fullmatch(r"Error: .+\.", lines[0]), ended.stderr
-    return ended.returncode, lines[0]
+    process = Process(arguments[len(PROGRAM) :], directory / "said", env=env, nursery=TRUNKLINES)
+    try:
+        code = process.popen.wait(SECONDS)
+    finally:
+        process.close()
+    assert process.stdout == ""
+    lines = process.stderr.splitlines()
+    assert len(lines) == 1, process.stderr
+    assert re.fullmatch(r"Error: .+\.", lines[0]), process.stderr
+    return code, lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 Rule: a message and the work it causes commit together, before anybody is told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -219,14 +219,21 @@ class Added:
     has_media: bool = False
 
 
-async def accept(platform: Platform, drafts: Sequence[Draft]) -> None:
+# Says within the commit which of some drafts are still to be stored; it may be asked again.
+Claim = Callable[[Connection, Sequence[Draft]], Sequence[Draft]]
+
+
+async def accept(
+    platform: Platform, drafts: Sequence[Draft], *, claim: Claim = lambda db, drafts: drafts
+) -> None:
     """Take responsibility: when this returns, the messages and the work they cause are on disk.
 
-    What the recipient does not want is left out, and its draft says so.
+    What the recipient does not want is left out, and its draft says so; *claim* chooses from the
+    others.
     """
 
     def work(db: Connection) -> Added:
-        return add_drafts(platform, db, wanted(db, drafts))
+        return add_drafts(platform, db, claim(db, wanted(db, drafts)))
 
     announce_accepted(platform, await platform.store.write(work))
 

@@ -8,7 +8,7 @@ nodes: the journal says which text one joins, and what is in memory follows it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -23,7 +23,7 @@ from trunkline.smpp.concatenation import Reassembly, Segment, Text, TextKey
 from trunkline.smsc.reading import Wish, decode_body, origin_for
 from trunkline.store.deliveries import insert_deliveries
 from trunkline.store.messages import find_message
-from trunkline.store.segments import StoredSegments, forget_text
+from trunkline.store.segments import StoredSegments, forget_text, take_text
 
 EXPIRY_SECONDS = 300.0  # Senders send all segments within seconds; a retry takes minutes.
 POSITION_LENGTH = 32  # Of a SID without its prefix.
@@ -80,6 +80,8 @@ class _Shelf:
     reassembly: Reassembly
     parts: dict[tuple[TextKey, int], Part] = field(default_factory=dict)
     sids: dict[TextKey, str] = field(default_factory=dict)
+    # Of the texts that looked alike, the one that ended last; of TEXTS_MAX such.
+    ended: dict[TextKey, str] = field(default_factory=dict)
 
 
 class Assembly:
@@ -90,24 +92,30 @@ class Assembly:
         self._journal = StoredSegments(platform.store, chance=platform.chance, clock=platform.clock)
         self._shelves: dict[str, _Shelf] = {}
 
-    async def load(self, credential: SmppCredential, *, now: float) -> list[tuple[Part, ...]]:
-        """Take up what was kept before a restart; return the texts that are whole.
+    async def load(
+        self, credential: SmppCredential, *, now: float, seconds: float = 0.0
+    ) -> list[tuple[Part, ...]]:
+        """Take up what was kept at least *seconds* ago; return the texts that are whole.
 
         Those whose message is there already are only forgotten.
         """
         kept = await self._journal.load(journal_of(credential))
+        parts = [_DECODER.decode(doc).part for _, doc in kept]
+        latest = self._platform.clock.now() - timedelta(seconds=seconds)
+        young = {part.sid for part in parts if part.at > latest}
         whole: list[tuple[Part, ...]] = []
-        for key, doc in kept:
-            part = _DECODER.decode(doc).part
+        for (key, _), part in zip(kept, parts, strict=True):
+            if part.sid in young:
+                continue
             if key == part.message_id:
                 await self._rekey(credential, part)
-            for parts in self.add(credential, part, now=now):
-                if await self._is_message(credential, parts[0].sid):
-                    await self.forget(credential, parts)
-                elif is_whole(parts):
-                    whole.append(parts)
+            for text in self.add(credential, part, now=now):
+                if await self._is_message(credential, text[0].sid):
+                    await self.forget(credential, text)
+                elif is_whole(text):
+                    whole.append(text)
                 else:
-                    await self.end(credential, parts, status="expired", error_code=None)
+                    await self.end(credential, text, status="expired", error_code=None)
         return whole
 
     async def place(self, credential: SmppCredential, wish: Wish, *, now: float) -> Part:
@@ -122,13 +130,20 @@ class Assembly:
         own = shelf.sids.get(blank.key, "") if known is None or known == blank else ""
         fresh = self._platform.chance.sid("SM", at)
 
+        def placed(rows: Sequence[tuple[str, bytes]]) -> Part:
+            kept, found = _parts(rows), own
+            if known is not None and _count(kept, own) == blank.key.total:
+                # What is missing here came elsewhere, or a moment ago: this is of the next text.
+                found = ""
+            return _placed(blank, kept, own=found, fresh=fresh)
+
         def choose(rows: Sequence[tuple[str, bytes]]) -> tuple[str, int, bytes] | None:
-            part = _placed(blank, _parts(rows), own=own, fresh=fresh)
+            part = placed(rows)
             is_kept = part.message_id in {each.message_id for each in _parts(rows)}
             return None if is_kept else (_key(part), part.number, _doc(part))
 
         rows = await self._journal.join(journal_of(credential), _family(blank.key), choose=choose)
-        part = _placed(blank, _parts(rows), own=own, fresh=fresh)
+        part = placed(rows)
         self._learn(shelf, part, kept=_parts(rows), now=now)
         return part
 
@@ -163,11 +178,24 @@ class Assembly:
             shelf.parts.setdefault((part.key, part.number), part)
         return ended
 
+    def has_ended(self, credential: SmppCredential, part: Part) -> bool:
+        """Tell whether a part's text ended while it was placed: it is of another text, then."""
+        return self._shelf(credential).ended.get(part.key) == part.sid
+
     def restore(self, credential: SmppCredential, parts: Iterable[Part], *, now: float) -> None:
         """Let the parts of a text wait on that was whole but could not be accepted."""
+        shelf = self._shelf(credential)
         for part in parts:
-            self._shelf(credential).sids[part.key] = part.sid
+            shelf.ended.pop(part.key, None)
+            shelf.sids[part.key] = part.sid
             self.add(credential, part, now=now)
+
+    def take(self, db: Connection, credential: SmppCredential, parts: Sequence[Part]) -> bool:
+        """Take a whole text from the disk, in the commit of its message; False: somebody else did.
+
+        So it becomes one message, whoever had it whole at the same time.
+        """
+        return take_text(db, journal_of(credential), _key(parts[0]), count=len(parts))
 
     async def forget(self, credential: SmppCredential, parts: Sequence[Part]) -> None:
         """Remove the parts of a text from the disk."""
@@ -251,6 +279,11 @@ class Assembly:
                 del shelf.parts[part.key, part.number]
         if parts and shelf.sids.get(text.key) == parts[0].sid:
             del shelf.sids[text.key]
+        if parts:
+            shelf.ended.pop(text.key, None)
+            shelf.ended[text.key] = parts[0].sid
+        if len(shelf.ended) > TEXTS_MAX:
+            del shelf.ended[next(iter(shelf.ended))]
         return parts
 
 
@@ -290,6 +323,10 @@ def _doc(part: Part) -> bytes:
 
 def _parts(rows: Iterable[tuple[str, bytes]]) -> list[Part]:
     return [_DECODER.decode(doc).part for _, doc in rows]
+
+
+def _count(kept: Sequence[Part], sid: str) -> int:
+    return sum(part.sid == sid for part in kept)
 
 
 def _placed(blank: Part, kept: Sequence[Part], *, own: str, fresh: str) -> Part:

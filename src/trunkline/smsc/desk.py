@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import structlog
+from sqlalchemy import Connection
 
 from trunkline.domain.address import parse_recipient
 from trunkline.domain.carrier import SmppCredential
@@ -85,6 +86,7 @@ class _Entry:
     part: Part | None = None
     parts: tuple[Part, ...] = ()
     draft: Draft | None = None
+    is_anothers: bool = False  # Somebody else had the text whole, too, and was first.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ class Desk:
                     replies.append(Reply(request.sequence_number, answer, status))
         return replies
 
-    async def resume(self, credential: SmppCredential, *, now: float) -> None:
-        """Take up a customer's texts that were not whole at the end; accept those that are now."""
-        for parts in await self.assembly.load(credential, now=now):
+    async def resume(self, credential: SmppCredential, *, now: float, seconds: float = 0.0) -> None:
+        """Take up a customer's texts of which nothing came for *seconds*; accept the whole ones."""
+        for parts in await self.assembly.load(credential, now=now, seconds=seconds):
             entry = _Entry(SmeAddress(), parts[0].wish, parts=parts)
             await self._draft(credential, entry)
             await self._accept(credential, [entry], now=now)
@@ -187,7 +189,11 @@ class Desk:
         for wave in _waves(entries):
             places = [self.assembly.place(credential, wish, now=now) for _, wish in wave]
             parts = await asyncio.gather(*places)
-            for (entry, _), part in zip(wave, parts, strict=True):
+            for (entry, wish), placed in zip(wave, parts, strict=True):
+                part = placed
+                # What came before it, or over another bind, made the text whole that it joined.
+                while self.assembly.has_ended(credential, part):
+                    part = await self.assembly.place(credential, wish, now=now)
                 entry.part = part
                 entry.message_id = part.message_id
                 for ended in self.assembly.add(credential, part, now=now):
@@ -272,38 +278,45 @@ class Desk:
         drafted = [(entry, entry.draft) for entry in entries if entry.draft]
         if not drafted:
             return
-        troubles = await self._stored([draft for _, draft in drafted])
+        troubles = await self._stored(credential, drafted)
         for (entry, draft), trouble in zip(drafted, troubles, strict=True):
             if trouble is not None:
                 log.error("a submission was not stored", exc_info=trouble)
                 _fail(entry, TROUBLE)
+                # The others wait on for the one that is submitted again.
+                others = [part for part in entry.parts if part is not entry.part]
+                self.assembly.restore(credential, others, now=now)
             elif draft.error_code is not None:
                 await self._refuse(credential, entry, code=draft.error_code)
-                continue
-            if entry.parts:
-                await self._close(credential, entry, now=now)
+            elif entry.is_anothers and not await self._find(credential, draft.message.sid):
+                _fail(entry, TROUBLE)  # It was given up.
 
-    async def _stored(self, drafts: Sequence[Draft]) -> list[BaseException | None]:
+    async def _stored(
+        self, credential: SmppCredential, drafted: Sequence[tuple[_Entry, Draft]]
+    ) -> list[BaseException | None]:
         """Store messages in one commit, or each alone, so that one that fails fails alone."""
-        trouble = await self._trouble(drafts)
-        if trouble is None or len(drafts) == 1:
-            return [trouble] * len(drafts)
-        return [await self._trouble([draft]) for draft in drafts]
+        trouble = await self._trouble(credential, drafted)
+        if trouble is None or len(drafted) == 1:
+            return [trouble] * len(drafted)
+        return [await self._trouble(credential, [each]) for each in drafted]
 
-    async def _trouble(self, drafts: Sequence[Draft]) -> BaseException | None:
-        accepting = accept(self._platform, drafts)
+    async def _trouble(
+        self, credential: SmppCredential, drafted: Sequence[tuple[_Entry, Draft]]
+    ) -> BaseException | None:
+        texts = {draft.message.sid: entry for entry, draft in drafted if entry.parts}
+
+        def claim(db: Connection, drafts: Sequence[Draft]) -> Sequence[Draft]:
+            left = []
+            for draft in drafts:
+                if entry := texts.get(draft.message.sid):
+                    entry.is_anothers = not self.assembly.take(db, credential, entry.parts)
+                if entry is None or not entry.is_anothers:
+                    left.append(draft)
+            return left
+
+        accepting = accept(self._platform, [draft for _, draft in drafted], claim=claim)
         (outcome,) = await asyncio.gather(accepting, return_exceptions=True)
         return outcome if isinstance(outcome, BaseException) else None
-
-    async def _close(self, credential: SmppCredential, entry: _Entry, *, now: float) -> None:
-        """Forget the segments of a text that became a message, or let them wait on."""
-        if entry.status == OK:
-            # If that fails, they are forgotten at the next start: their message is there.
-            forgetting = self.assembly.forget(credential, entry.parts)
-            await asyncio.gather(forgetting, return_exceptions=True)
-            return
-        others = [part for part in entry.parts if part is not entry.part]
-        self.assembly.restore(credential, others, now=now)
 
     async def _query(
         self, credential: SmppCredential, request: Request, *, query: QuerySm

@@ -23,6 +23,8 @@ BACKLOG = 100
 # How soon a change of a credential is noticed by who is bound with it.
 LOOK_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
+# A text of which nothing came for so long is nobody's who lives: whoever has it whole accepts it.
+LEFT_SECONDS = 60.0
 # For who is bound to answer our unbind; a server that ends should not take long.
 LEAVE_SECONDS = 2.0
 
@@ -190,7 +192,7 @@ class SmscServer:
         if with_sweep and not self._platform.tenure.is_alone:
             # A node that died may have left texts that are not whole.
             for each in credentials.values():
-                await self._desk.resume(each, now=now)
+                await self._desk.resume(each, now=now, seconds=LEFT_SECONDS)
         await self._desk.assembly.expire(now)
         for peer in self._binds:
             credential = credentials.get(peer.credential.system_id)

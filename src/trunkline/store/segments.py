@@ -55,6 +55,17 @@ def forget_text(db: Connection, source: str, key: str, *, number: int | None = N
     return db.execute(delete(inbound_segments).where(text)).rowcount > 0
 
 
+def take_text(db: Connection, source: str, key: str, *, count: int) -> bool:
+    """Remove the segments of a text if all *count* of them are there; tell whether they were.
+
+    Of two who try, on two nodes as well, one has them.
+    """
+    column = inbound_segments.c
+    where = (column.source == source) & (column.key == key)
+    found = db.execute(select(column.number).where(where).with_for_update()).all()
+    return len(found) == count and forget_text(db, source, key)
+
+
 class StoredSegments:
     """A journal of segments in the store; *carrier* may be any source that has texts of its own."""
 
