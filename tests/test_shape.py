@@ -20,6 +20,7 @@ import pytest
 TOP = Path(__file__).parent.parent
 SOURCE = TOP / "src" / "trunkline"
 ANYTHING = "*"
+WORKS_ON_THREADS = {"flows", "store"}
 
 # A row names what a package may import of ours; "carriers.port" opens that one module only.
 # The package's own front ("") takes least of all: importing any part of Trunkline runs it.
@@ -339,6 +340,17 @@ def catch_alls(module: Module) -> Iterator[int]:
             yield getattr(node, "lineno", 0)
 
 
+def reads_a_type_late(module: Module) -> Iterator[str]:
+    """Yield typed decoding without a decoder; two that are first at once end the process."""
+    if module.package not in WORKS_ON_THREADS:
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("msgspec."):
+            is_typed = any(keyword.arg == "type" for keyword in node.keywords)
+            if is_typed and node.func.attr == "decode":  # type: ignore[attr-defined]
+                yield f"line {node.lineno}: make a Decoder when the module is imported"
+
+
 NESTED = "def f(a):\n for b in a:\n  if b:\n   while b:\n    with b:\n     pass"
 RULES: dict[Callable[[Module], Iterator[str]], list[tuple[str, str]]] = {
     imports_beyond_its_row: [
@@ -385,6 +397,7 @@ RULES: dict[Callable[[Module], Iterator[str]], list[tuple[str, str]]] = {
     ],
     uses_any: [("flows.x", "a: dict[str, Any]"), ("flows.x", "a: typing.Any")],
     has_no_docstring: [("flows.x", "pass")],
+    reads_a_type_late: [("store.x", "msgspec.json.decode(doc, type=Kind)")],
     catches_everything: [
         ("flows.x", "try:\n pass\nexcept (OSError, Exception):\n pass"),
         ("flows.x", "try:\n pass\nexcept:\n pass"),

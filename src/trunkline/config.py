@@ -268,7 +268,7 @@ class Config(BaseModel):
     webhook_retry_seconds: Annotated[tuple[RetrySeconds, ...], Field(max_length=RETRIES_MAX)] = (
         _setting(
             (5.0, 30.0, 120.0, 600.0, 3600.0),
-            "How long to wait before each further attempt at a status callback that failed.",
+            "How long to wait before each further attempt at a webhook that failed.",
             must=f"a list of at most {RETRIES_MAX} numbers of seconds, each above 0 and at most"
             f" {RETRY_SECONDS_MAX}",
         )

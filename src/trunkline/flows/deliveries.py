@@ -91,6 +91,10 @@ class TextNote:
     body: str = field(repr=False)
 
 
+# Works on several threads read them: see records.Kind.
+_ORIGIN = msgspec.json.Decoder(Origin)
+
+
 def origin_option(origin: Origin) -> str:
     """Return an origin as the option of a message."""
     return msgspec.json.encode(origin).decode()
@@ -99,7 +103,7 @@ def origin_option(origin: Origin) -> str:
 def origin_of(message: Message) -> Origin | None:
     """Return who submitted a message over SMPP; None when nobody did."""
     option = message.options.get(SMPP_OPTION)
-    return None if option is None else msgspec.json.decode(option, type=Origin)
+    return None if option is None else _ORIGIN.decode(option)
 
 
 def note_of(row: DeliveryRow) -> ReceiptNote | TextNote:

@@ -82,7 +82,7 @@ def faults(db: Connection, now: datetime) -> Iterator[Fault]:
 def bytes_named(db: Connection) -> Iterator[tuple[str, str]]:
     """Yield the SID and the digest of each medium; a store of media is to have them all."""
     for sid, doc in _documents(db, MEDIA):
-        yield sid, msgspec.json.decode(doc, type=MEDIA.type).digest
+        yield sid, MEDIA.decoder.decode(doc).digest
 
 
 def digests_missing(db: Connection, digests: list[str]) -> set[str]:
@@ -175,7 +175,7 @@ def _documents(db: Connection, kind: Kind[Any]) -> Iterator[tuple[str, str]]:
 
 def _reads(doc: str, kind: Kind[Any]) -> bool:
     try:
-        msgspec.json.decode(doc, type=kind.type)
+        kind.decoder.decode(doc)
     except msgspec.DecodeError:  # A ValidationError is one.
         return False
     return True

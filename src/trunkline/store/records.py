@@ -1,7 +1,7 @@
 """Configuration: many kinds of record in one table, each a JSON document beside its keys."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -51,12 +51,20 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[R]):
-    """One kind of record: its name, its type, and which values are its keys."""
+    """One kind of record: its name, its type, and which values are its keys.
+
+    The decoder is made with it. msgspec looks at a type when it is first asked to read one, and
+    two threads that ask at the same moment end the process.
+    """
 
     name: str
     type: type[R]
     unique_key: Callable[[R], str | None]
     parent_sid: Callable[[R], str]
+    decoder: msgspec.json.Decoder[R] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decoder", msgspec.json.Decoder(self.type))
 
 
 CHANGING = 0x7265636F7264  # "record": the number of the lock.
@@ -214,4 +222,4 @@ def _one(row: Row[Any] | None, kind: Kind[R]) -> R | None:
 
 
 def _build(row: Row[Any], kind: Kind[R]) -> R:
-    return msgspec.json.decode(row.doc, type=kind.type)
+    return kind.decoder.decode(row.doc)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, select, tuple_, update
 
 from trunkline.domain.account import Media
@@ -206,4 +205,4 @@ def remove_mark(db: Connection, account_sid: str, kind: str) -> None:
 
 
 def _medium(row: Any) -> Media:
-    return msgspec.json.decode(row.doc, type=Media)
+    return MEDIA.decoder.decode(row.doc)

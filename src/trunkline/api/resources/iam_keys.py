@@ -17,7 +17,7 @@ from trunkline.flows import accounts
 from trunkline.flows.accounts import NewKey
 from trunkline.store.paging import Found, Page
 
-_WHOLE = "not supported: a key may do everything but manage accounts and keys"
+_WHOLE = "a key may do everything but manage accounts and keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

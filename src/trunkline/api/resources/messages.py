@@ -111,7 +111,9 @@ class CreateMessage:
     schedule_type: Annotated[ScheduleType | None, Code(35119)] = None
     send_at: Annotated[datetime | None, Code(35114)] = None
     send_as_mms: Annotated[bool, refused("a text is sent as text")] = False
-    content_variables: Annotated[str | None, refused(_NO_TEMPLATES, by_flow=True)] = None
+    content_variables: Annotated[
+        str | None, accepted("it is checked, and means nothing without a template")
+    ] = None
     message_intent: Annotated[str | None, accepted(_STORED)] = None
     risk_check: Annotated[RiskCheck | None, accepted(_STORED)] = None
     from_: Address | None = None
