@@ -84,6 +84,11 @@ def test_bytes_are_kept_once_and_found(kept: Kept) -> None:
         assert digest in kept.media.shelf(int(digest[:2], 16))
     assert content(kept.media, "0" * 64) is None
     assert sum(len(kept.media.shelf(number)) for number in range(SHELVES)) == 3
+    found, number = [], 0
+    while (shelf := kept.media.next_shelf(number)) is not None:
+        found += kept.media.shelf(shelf)
+        number = shelf + 1
+    assert len(found) == 3
 
 
 def test_what_was_put_there_lately_stays(kept: Kept) -> None:

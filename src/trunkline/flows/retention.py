@@ -23,7 +23,6 @@ from trunkline.store import idempotency
 from trunkline.store.alerts import delete_alerts
 from trunkline.store.callbacks import COOKIE_LIFE
 from trunkline.store.links import delete_expired_links
-from trunkline.store.media import SHELVES
 from trunkline.store.messages import newest_sids
 from trunkline.store.paging import Page
 from trunkline.store.records import ACCOUNTS, page_records
@@ -227,8 +226,9 @@ async def _tidy_files(platform: Platform, now: datetime) -> Steps:
     while count := await store.write(partial(name_media, limit=BATCH_MAX)):
         yield count
     yield await asyncio.to_thread(files.discard_leftovers)
-    for number in range(SHELVES):
-        digests = await asyncio.to_thread(files.shelf, number)
+    number = 0
+    while (found := await asyncio.to_thread(files.next_shelf, number)) is not None:
+        digests, number = await asyncio.to_thread(files.shelf, found), found + 1
         for start in range(0, len(digests), FILES_MAX):
             some = digests[start : start + FILES_MAX]
             used = await store.read(partial(used_digests, digests=some))

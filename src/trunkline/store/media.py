@@ -68,6 +68,10 @@ class MediaFiles:
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         return [name for name in names if not name.endswith((_PARTIAL, _ASIDE))]
 
+    def next_shelf(self, number: int) -> int | None:
+        """Return the first of SHELVES from *number* on that may hold something. Blocks."""
+        return number if number < SHELVES else None
+
     def discard(self, digests: Iterable[str]) -> set[str]:
         """Remove content that no medium names; return what is gone. Blocks.
 

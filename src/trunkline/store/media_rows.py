@@ -8,9 +8,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, Engine, delete, literal_column, select, update
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Engine,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
-from trunkline.store.media import IDLE_SECONDS, MediaFiles
+from trunkline.store.media import IDLE_SECONDS, SHELVES, MediaFiles
 from trunkline.store.tables import media_bytes
 from trunkline.store.upserts import upsert
 
@@ -62,6 +71,15 @@ class MediaRows(MediaFiles):
         )
         with self._engine.connect() as db, db.begin():
             return list(db.execute(query.order_by(_column.digest)).scalars())
+
+    def next_shelf(self, number: int) -> int | None:
+        """Return the first of SHELVES from *number* on that holds something. Blocks."""
+        if number >= SHELVES:
+            return None
+        query = select(func.min(_column.digest)).where(_column.digest >= f"{number:02x}")
+        with self._engine.connect() as db, db.begin():
+            first = db.execute(query).scalar()
+        return None if first is None else int(first[:2], 16)
 
     def discard(self, digests: Iterable[str]) -> set[str]:
         """Remove content that no medium names, as files are; return what is gone. Blocks."""
