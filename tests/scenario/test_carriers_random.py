@@ -345,7 +345,11 @@ def statuses_of(db: Connection) -> dict[str, str]:
     return {row.sid: row.status for row in found}
 
 
-@pytest.mark.parametrize("seed", range(3))
+# Each takes a server ten times as long as a file.
+OF_FILES = [pytest.param(seed, marks=pytest.mark.sqlite) for seed in (1, 2)]
+
+
+@pytest.mark.parametrize("seed", [0, *OF_FILES])
 async def test_the_books_balance(tmp_path: Path, seed: int) -> None:
     """Whatever happens, every message ends, by one carrier, in its order, and as it is told."""
     story = Story(tmp_path / "data", seed)
