@@ -23,8 +23,9 @@ T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 GROUP_MAX = 200  # Works in one commit; more only makes the first of them wait longer.
-# So long a busy program waits for more works. Measured over 64 connections: 18 % less processor
-# time for a text than without, and half of that with 10 ms.
+# So long a busy program waits for more works, where a commit goes over the network. Measured on
+# PostgreSQL over 64 connections: 260 texts a second without, 287 with 12 ms, 335 with 30. A file
+# gained nothing by it, and each text came later.
 GATHER_SECONDS = 0.030
 # A turn of the event loop that took no longer had nothing else to do.
 QUIET_SECONDS = 0.000_2
@@ -78,7 +79,10 @@ class Groups:
 
     async def _write_groups(self) -> None:
         while self._waiting:
-            await self._gather()
+            if self._run_here is None:
+                await self._gather()
+            else:
+                await asyncio.sleep(0)  # What is ready now comes with it.
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
             outcome = await self._attempt([work for work, _ in group])
             is_bad = isinstance(outcome, BaseException) and self._may_split(outcome)
