@@ -192,7 +192,7 @@ class Desk:
             for (entry, wish), placed in zip(wave, parts, strict=True):
                 part = placed
                 # What came before it, or over another bind, made the text whole that it joined.
-                while self.assembly.has_ended(credential, part):
+                if self.assembly.has_ended(credential, part):
                     part = await self.assembly.place(credential, wish, now=now)
                 entry.part = part
                 entry.message_id = part.message_id
