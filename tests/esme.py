@@ -21,6 +21,7 @@ from trunkline.smpp.pdu import (
 from trunkline.smpp.session import Session
 from trunkline.smpp.states import Role
 from trunkline.smpp.status import CommandStatus
+from trunkline.smpp.tlv import SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
 from trunkline.smsc.server import Listen, SmscServer
 
 # Far beyond what anything here takes; a test that waits so long has failed.
@@ -196,3 +197,13 @@ def text(body: bytes = b"Hello", **fields: object) -> SubmitSm:
         **fields,
     }
     return SubmitSm(**given)  # type: ignore[arg-type]
+
+
+def part(number: int, *, total: int = 2, reference: int = 7, **fields: object) -> SubmitSm:
+    """Return one segment of a longer text."""
+    tlvs = (
+        SAR_MSG_REF_NUM.make(reference),
+        SAR_TOTAL_SEGMENTS.make(total),
+        SAR_SEGMENT_SEQNUM.make(number),
+    )
+    return text(**{"body": b"Half", **fields}, tlvs=tlvs)  # type: ignore[arg-type]

@@ -14,16 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
 from tests.api.test_smsc_binds import add, make_certificate, status_of
-from tests.esme import PHONE, Esme, serving, text
+from tests.esme import PHONE, Esme, part, serving, text
 from tests.harness import Trunkline
 from trunkline.app import StartupError
 from trunkline.flows import customers
 from trunkline.flows.customers import BindTrouble, Wishes, sign_in
 from trunkline.smpp.fields import SmeAddress
-from trunkline.smpp.pdu import BindTransceiver, EnquireLink, SubmitMulti, SubmitSm
+from trunkline.smpp.pdu import BindTransceiver, EnquireLink, SubmitMulti
 from trunkline.smpp.receipt import parse_receipt
 from trunkline.smpp.status import CommandStatus
-from trunkline.smpp.tlv import SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
 from trunkline.smpp.wire import encode
 from trunkline.smsc import binds, connection, door, server
 from trunkline.smsc.binds import Binds
@@ -32,16 +31,6 @@ from trunkline.smsc.server import SmscServer
 from trunkline.store.tables import deliveries, inbound_segments
 
 C = CommandStatus
-
-
-def part(number: int, *, total: int = 2, body: bytes = b"Half", reference: int = 7) -> SubmitSm:
-    """Return one segment of a text."""
-    tlvs = (
-        SAR_MSG_REF_NUM.make(reference),
-        SAR_TOTAL_SEGMENTS.make(total),
-        SAR_SEGMENT_SEQNUM.make(number),
-    )
-    return text(body, tlvs=tlvs)
 
 
 async def account_of(trunkline: Trunkline) -> str:

@@ -7,15 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from tests.esme import Esme
+from tests.esme import Esme, part
 from tests.harness import Trunkline
 from trunkline.domain.carrier import SmppCredential
 from trunkline.flows import customers, outbound
 from trunkline.flows.customers import Wishes
 from trunkline.flows.tenure import DELIVERIES
 from trunkline.runtime import uptime
-from trunkline.smpp.pdu import SubmitSm
-from trunkline.smpp.tlv import SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
 from trunkline.smpp.udh import Concatenation, ReferenceKind
 from trunkline.smsc import desk
 from trunkline.smsc.assembly import EXPIRY_SECONDS, Assembly, Part
@@ -50,21 +48,6 @@ def wish(number: int) -> Wish:
         data_coding=0,
         place=Concatenation(ReferenceKind.UDH8, 7, total=TOTAL, number=number),
         when="final",
-    )
-
-
-def segment(number: int) -> SubmitSm:
-    """Return it as it is submitted."""
-    values = (SAR_MSG_REF_NUM.make(7), SAR_TOTAL_SEGMENTS.make(TOTAL))
-    return SubmitSm(
-        source_addr_ton=1,
-        source_addr_npi=1,
-        source_addr="14155550100",
-        dest_addr_ton=1,
-        dest_addr_npi=1,
-        destination_addr="15558675310",
-        short_message=f"part {number} ".encode(),
-        tlvs=(*values, SAR_SEGMENT_SEQNUM.make(number)),
     )
 
 
@@ -160,7 +143,10 @@ async def test_a_text_that_two_have_whole_is_one_message(
         await outbound.accept(*args, **kwargs)
 
     monkeypatch.setattr(desk, "accept", late)
-    asked = [Request(n, segment(n)) for n in range(1, TOTAL + 1)]
+    source = trunkline.number.removeprefix("+")
+    numbers = range(1, TOTAL + 1)
+    pdus = [part(n, total=TOTAL, body=b"part %d " % n, source_addr=source) for n in numbers]
+    asked = [Request(number, pdu) for number, pdu in zip(numbers, pdus, strict=True)]
     answering = asyncio.create_task(one.answer(acme, asked, now=0.0))
     await reached.wait()
     await two.resume(acme, now=0.0)

@@ -130,21 +130,22 @@ class Assembly:
         own = shelf.sids.get(blank.key, "") if known is None or known == blank else ""
         fresh = self._platform.chance.sid("SM", at)
 
-        def placed(rows: Sequence[tuple[str, bytes]]) -> Part:
-            kept, found = _parts(rows), own
-            if known is not None and _count(kept, own) == blank.key.total:
-                # What is missing here came elsewhere, or a moment ago: this is of the next text.
-                found = ""
-            return _placed(blank, kept, own=found, fresh=fresh)
+        def placed(kept: Sequence[Part]) -> Part:
+            # What is missing here came elsewhere, or a moment ago: this is of the next text.
+            is_whole_now = sum(each.sid == own for each in kept) == blank.key.total
+            is_next = known is not None and is_whole_now
+            return _placed(blank, kept, own="" if is_next else own, fresh=fresh)
 
         def choose(rows: Sequence[tuple[str, bytes]]) -> tuple[str, int, bytes] | None:
-            part = placed(rows)
-            is_kept = part.message_id in {each.message_id for each in _parts(rows)}
+            kept = _parts(rows)
+            part = placed(kept)
+            is_kept = part.message_id in {each.message_id for each in kept}
             return None if is_kept else (_key(part), part.number, _doc(part))
 
         rows = await self._journal.join(journal_of(credential), _family(blank.key), choose=choose)
-        part = placed(rows)
-        self._learn(shelf, part, kept=_parts(rows), now=now)
+        kept = _parts(rows)
+        part = placed(kept)
+        self._learn(shelf, part, kept=kept, now=now)
         return part
 
     def _learn(self, shelf: _Shelf, part: Part, *, kept: Sequence[Part], now: float) -> None:
@@ -323,10 +324,6 @@ def _doc(part: Part) -> bytes:
 
 def _parts(rows: Iterable[tuple[str, bytes]]) -> list[Part]:
     return [_DECODER.decode(doc).part for _, doc in rows]
-
-
-def _count(kept: Sequence[Part], sid: str) -> int:
-    return sum(part.sid == sid for part in kept)
 
 
 def _placed(blank: Part, kept: Sequence[Part], *, own: str, fresh: str) -> Part:

@@ -1,8 +1,9 @@
 """Group commit: works that wait together are committed together.
 
-A database that waits for the network runs a group on the writer's thread. An embedded one runs its
-works on the event loop's and only commits on the writer's: nearly all of their time is the
-interpreter's, which two threads would hand to and fro for each row.
+A database that waits for the network runs a group on the writer's thread; a busy program gathers
+works for it first. An embedded one takes those that are ready, runs them on the event loop's and
+only commits on the writer's: nearly all of their time is the interpreter's, which two threads would
+hand to and fro for each row.
 
 Rules: a group that fails is undone and its works run again one by one, so that a bad one fails
 alone; where nobody can tell whether a group is kept, nothing of it runs again.
