@@ -174,14 +174,22 @@ async def living(directory: Path, *, receiver: Receiver | None = None) -> AsyncI
     On the same directory again it is a restart.
     """
     with capture_logs() as lines, unhandled() as troubles:
+        before = asyncio.all_tasks()
         live = Live(directory, receiver=receiver)
         await live.app.start()
         try:
             yield live
         finally:
             await live.close()
+        await asyncio.sleep(0)
+        assert [task for task in asyncio.all_tasks() - before if is_ours(task)] == []
     assert [line for line in lines if line["log_level"] == "error"] == []
-    assert troubles == []
+    assert troubles == [], troubles
+
+
+def is_ours(task: asyncio.Task[Any]) -> bool:
+    """Say whether a task runs the program's code, not a test's."""
+    return "/src/trunkline/" in repr(task)
 
 
 @contextlib.contextmanager

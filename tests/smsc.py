@@ -5,6 +5,7 @@ what is not scripted is granted. `until` waits for a condition; `ring` tells it 
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -234,11 +235,10 @@ class ScriptedSmsc:
         async with asyncio.timeout(seconds):
             while not (found := condition()):
                 self._news.clear()
-                await asyncio.wait([self._look()], timeout=LOOK_AGAIN_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                        await self._news.wait()
         return found
-
-    def _look(self) -> "asyncio.Task[bool]":
-        return asyncio.ensure_future(self._news.wait())
 
 
 def receipt(message_id: str, stat: str = "DELIVRD", *, err: str = "000") -> DeliverSm:

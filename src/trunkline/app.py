@@ -283,9 +283,11 @@ class App:
 
     async def _finish_requests(self) -> None:
         """Wait a moment for webhooks under way; what has no answer by then is made again."""
-        await asyncio.wait([asyncio.ensure_future(self._settle_requests())], timeout=FINISH_SECONDS)
+        settling = asyncio.create_task(self._settle_requests())
+        await asyncio.wait([settling], timeout=FINISH_SECONDS)
         for abandon in self._abandon:
             await abandon()
+        settling.cancel()
 
     async def _settle_requests(self) -> None:
         for settle in self._settle[1:]:

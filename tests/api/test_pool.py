@@ -217,3 +217,16 @@ async def test_what_comes_during_a_look_does_not_wait_for_it() -> None:
     source.may_answer.set()
     await step
     await pool.stop()
+
+
+async def test_who_is_stopped_in_the_midst_of_a_look_leaves_nothing_behind() -> None:
+    """A task that nobody ends is complained of whenever it is collected."""
+    before = asyncio.all_tasks()
+    source, bell = SlowSource(), Bell()
+    pool = Pool(source, ManualClock(NOON), bell=bell, concurrency=PLACES)
+    step = asyncio.ensure_future(pool.step())
+    await source.is_asked.wait()
+    step.cancel()
+    await asyncio.wait([step])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

@@ -171,15 +171,17 @@ class Pool(Generic[Row]):
     async def _meanwhile(self, load: Awaitable[Found[Row]]) -> Found[Row]:
         """Return what is loaded; what comes before that need not wait for it."""
         loading = asyncio.ensure_future(load)
+        ring = asyncio.create_task(self.bell.rung())
         try:
             while not loading.done():
-                ring = asyncio.create_task(self.bell.rung())
                 await asyncio.wait((loading, ring), return_when=asyncio.FIRST_COMPLETED)
-                ring.cancel()
+                if ring.done():
+                    ring = asyncio.create_task(self.bell.rung())
                 self._take_in()
                 self._start()
         finally:
             loading.cancel()
+            ring.cancel()
         return await loading
 
     def _start(self) -> int:
