@@ -208,7 +208,7 @@ async def test_consents_in_bulk_are_kept_and_count(trunkline: Trunkline) -> None
     form = [("Items", json.dumps(item)) for item in items]
     answer = await trunkline.request("POST", "/v1/Consents/Bulk", form, host="accounts.twilio.com")
     assert answer.status == 201, answer.body
-    assert [item["error_code"] for item in answer.json["items"]] == [0, 30646, 30646, 30646]
+    assert [item["error_code"] for item in answer.json["items"]] == [0, 30647, 30647, 30647]
     assert [item["error_messages"] for item in answer.json["items"]] == [
         [],
         ["INVALID_CONTACT_ID", "INVALID_DATE_OF_CONSENT"],

@@ -327,6 +327,168 @@ async def test_texts_and_pictures_share_one_order(trunkline: Trunkline) -> None:
     assert seen == sids[::-1]
 
 
+ONE_AND_ON = "<Message>one</Message><Redirect>/next</Redirect>"
+BAD_ENDS = {
+    "refused": (404, "text/plain", b"no"),
+    "out of order": (500, "text/plain", b"oops"),
+    "unreadable": (200, "application/json", b"{}"),
+    "gone": (0, "", b""),
+}
+
+
+@pytest.mark.parametrize("leading", ['<Message action="/next">one</Message>', ONE_AND_ON])
+@pytest.mark.parametrize("bad", BAD_ENDS.values(), ids=BAD_ENDS)
+@pytest.mark.parametrize("with_fallback", [False, True])
+async def test_what_was_said_stays_said(
+    trunkline: Trunkline, leading: str, bad: tuple[int, str, bytes], with_fallback: bool
+) -> None:
+    """A document that cannot be had takes back nothing of those before it, nor is that repeated."""
+    fallback = {"SmsFallbackUrl": "https://app.example.com/fallback"} if with_fallback else {}
+    await trunkline.configure_number(SmsUrl=APP, **fallback)
+    trunkline.receiver.script = by_path(
+        sms=f"<Response>{leading}</Response>",
+        next=bad,
+        fallback="<Response><Message>sorry</Message></Response>",
+    )
+    await speak(trunkline)
+    await trunkline.run_for(7200)
+    said = [m["body"] for m in await messages(trunkline) if m["direction"] == "outbound-reply"]
+    assert sorted(said) == ["one", "sorry"] if with_fallback else said == ["one"]
+    paths = [urlsplit(seen.url).path for seen in trunkline.receiver.seen]
+    assert paths == ["/sms", "/next", *(["/fallback"] if with_fallback else [])]
+
+
+async def test_an_alert_is_about_the_request_it_names(trunkline: Trunkline) -> None:
+    """What the first URL answered stands with the first, what the fallback did with that."""
+    await trunkline.configure_number(SmsUrl=APP, SmsFallbackUrl="https://app.example.com/fallback")
+    trunkline.receiver.script = by_path(
+        sms=(405, "text/plain", b"first"), fallback=(404, "text/plain", b"second")
+    )
+    await speak(trunkline)
+    listed = (await trunkline.request("GET", "/v1/Alerts")).json["alerts"]
+    told = set()
+    for alert in listed:
+        whole = (await trunkline.request("GET", f"/v1/Alerts/{alert['sid']}")).json
+        text = dict(parse_qsl(whole["alert_text"]))
+        told.add((text["url"], text["httpResponse"], whole["response_body"]))
+    assert told == {
+        (APP, "405", "first"),
+        ("https://app.example.com/fallback", "404", "second"),
+    }
+
+
+async def test_what_is_relative_is_so_to_its_document(trunkline: Trunkline) -> None:
+    """Not to the one that led there."""
+    await trunkline.configure_number(SmsUrl=APP)
+    picture = "https://other.example.com/dir/pic.png"
+
+    def script(seen: Seen) -> tuple[int, str, bytes]:
+        if seen.url == picture:
+            return 200, "image/png", b"png"
+        if urlsplit(seen.url).path == "/dir/next":
+            asked = "<Body>m</Body><Media>pic.png</Media>"
+            text = f'<Message statusCallback="cb">{asked}</Message>'
+        else:
+            text = "<Redirect>https://other.example.com/dir/next</Redirect>"
+        return 200, "text/xml", f"<Response>{text}</Response>".encode()
+
+    trunkline.receiver.script = script
+    await speak(trunkline)
+    urls = {seen.url for seen in trunkline.receiver.seen}
+    assert {picture, "https://other.example.com/dir/cb"} <= urls
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [
+        ('from="ACME"', 21612),
+        ('from="+19998887777"', 14102),
+        (f'from="MG{"0" * 32}"', 14102),
+        ('to="whatsapp:+14155558679"', 21910),
+        ('to="72345"', 14101),
+        ('to="nobody"', 14101),
+    ],
+)
+async def test_addresses_of_a_reply_are_judged_as_those_of_a_request(
+    trunkline: Trunkline, attributes: str, code: int
+) -> None:
+    """What cannot be sent is left out, with an alert that holds no number."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml(
+        f"<Response><Message {attributes}>x</Message><Message>y</Message></Response>"
+    )
+    await speak(trunkline)
+    said = [m["body"] for m in await messages(trunkline) if m["direction"] == "outbound-reply"]
+    assert said == ["y"]
+    assert await errors(trunkline) == [code]
+    (alert,) = (await trunkline.request("GET", "/v1/Alerts")).json["alerts"]
+    assert "9998887777" not in alert["alert_text"]
+
+
+async def test_an_action_is_asked_about_the_reply(trunkline: Trunkline) -> None:
+    """Its parties and where they are, and its SID by every name."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = by_path(
+        sms='<Response><Message action="/next">one</Message></Response>', next="<Response/>"
+    )
+    await speak(trunkline)
+    first, second = (seen.form for seen in trunkline.receiver.seen)
+    assert (second["From"], second["To"]) == (first["To"], first["From"])
+    assert (second["FromState"], second["ToState"]) == (first["ToState"], first["FromState"])
+    (reply,) = [m for m in await messages(trunkline) if m["direction"] == "outbound-reply"]
+    assert {second[name] for name in ("MessageSid", "SmsSid", "SmsMessageSid")} == {reply["sid"]}
+
+
+async def test_a_status_callback_that_is_none_is_left_out(trunkline: Trunkline) -> None:
+    """The reply goes out without it."""
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml(
+        '<Response><Message statusCallback="http://[">x</Message></Response>'
+    )
+    await speak(trunkline)
+    assert (await messages(trunkline))[0]["body"] == "x"
+    assert await errors(trunkline) == [14105]
+
+
+async def test_a_text_to_a_number_of_ours_comes_in_there(trunkline: Trunkline) -> None:
+    """Its application is told, and may answer; with pictures, too."""
+    second = "+14155550188"
+    form = {"PhoneNumber": second, "SmsUrl": "https://app.example.com/second"}
+    bought = await trunkline.request("POST", f"{trunkline.base}/IncomingPhoneNumbers.json", form)
+    assert bought.status == 201, bought.body
+    trunkline.receiver.script = by_path(
+        second="<Response><Message>and you</Message></Response>", pic=(200, "image/png", b"png")
+    )
+    sent = await trunkline.send(second, "hello", MediaUrl="https://app.example.com/pic")
+    await trunkline.run_for(30)
+    (seen,) = [s for s in trunkline.receiver.seen if s.url.endswith("/second")]
+    assert (seen.form["From"], seen.form["To"], seen.form["Body"], seen.form["NumMedia"]) == (
+        *(trunkline.number, second),
+        *("hello", "1"),
+    )
+    found = {(m["direction"], m["to"]): m for m in await messages(trunkline)}
+    assert set(found) == {
+        *(("outbound-api", second), ("inbound", second)),
+        *(("outbound-reply", trunkline.number), ("inbound", trunkline.number)),
+    }
+    assert found["outbound-api", second]["sid"] == sent.json["sid"]
+    assert found["outbound-api", second]["status"] == "delivered"
+
+
+async def test_two_numbers_that_answer_each_other_come_to_an_end(trunkline: Trunkline) -> None:
+    """As with anybody else's number."""
+    second = "+14155550188"
+    form = {"PhoneNumber": second, "SmsUrl": APP}
+    await trunkline.request("POST", f"{trunkline.base}/IncomingPhoneNumbers.json", form)
+    await trunkline.configure_number(SmsUrl=APP)
+    trunkline.receiver.script = twiml("<Response><Message>pong</Message></Response>")
+    await trunkline.send(second, "ping")
+    await trunkline.run_for(600)
+    everything = await messages(trunkline, PageSize="1000")
+    assert 14107 in {m["error_code"] for m in everything}
+    assert len(everything) < 100
+
+
 async def test_media_that_are_no_urls_harm_nobody(trunkline: Trunkline) -> None:
     """A reply with an unusable media URL fails; the worker goes on."""
     await trunkline.configure_number(SmsUrl=APP)

@@ -60,6 +60,7 @@ class World:
     chance: Chance = field(default_factory=lambda: Chance(1))
     feed: Feed = field(default_factory=Feed)
     heard: list[Happening] = field(default_factory=list)
+    own: set[str] = field(default_factory=set)
     bell: CountingBell = field(init=False)
     network: Network = field(init=False)
 
@@ -76,7 +77,11 @@ class World:
             settings=NetworkSettings(seed=5, odds=self.odds),
             feed=self.feed,
             bell=self.bell,
+            holds=self.holds,
         )
+
+    async def holds(self, number: str) -> bool:
+        return number in self.own
 
     async def handle(self, happenings: Sequence[Happening]) -> None:
         self.heard.extend(happenings)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from trunkline.domain.errors import masked
 
@@ -16,6 +16,8 @@ VALUE_LENGTH_MAX = 100
 # A body that was sent as something else than a form reads as one long name.
 _NAME = re.compile(r"[A-Za-z]{1,40}")
 _NUMBERS = ("To", "From")
+_PHONE = re.compile(r"\+?\d{7,15}")
+_HIDDEN = "XXXX"
 _SAID = re.compile(r"\w*(?:Sid|Status|ErrorCode|ApiVersion|NumMedia|NumSegments|SendAt)")
 
 
@@ -63,6 +65,21 @@ def variables_of(pairs: Iterable[tuple[str, str]]) -> str:
     """Return the form of a request without texts and with the ends of numbers hidden."""
     named = [(name, value) for name, value in pairs if _NAME.fullmatch(name)]
     return urlencode([(name, _shown(name, value)) for name, value in named[:VARIABLES_MAX]])
+
+
+def reason_of(text: str) -> str:
+    """Return why something went wrong with the ends of numbers hidden."""
+    return _PHONE.sub(lambda found: masked(found[0]), text)
+
+
+def url_of(url: str) -> str:
+    """Return a URL without the password in it."""
+    try:
+        user, at, host = urlsplit(url).netloc.rpartition("@")
+    except ValueError:  # What the standard library cannot take apart has no password either.
+        return url
+    name, colon, _ = user.partition(":")
+    return url.replace(f"{user}{at}{host}", f"{name}:{_HIDDEN}@{host}", 1) if colon else url
 
 
 def _shown(name: str, value: str) -> str:

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from trunkline.domain.alert import Alert, AlertFilter, Level, variables_of
+from trunkline.domain.alert import (
+    Alert,
+    AlertFilter,
+    Level,
+    reason_of,
+    url_of,
+    variables_of,
+)
 from trunkline.domain.errors import Refusal, delivery_error
 from trunkline.domain.message import Message, Status
 from trunkline.flows.platform import Platform
@@ -69,9 +76,9 @@ def of_webhook(
         resource_sid=row.message_sid,
         service_sid=message.messaging_service_sid or "",
         at=now,
-        reason=error[1][:REASON_LENGTH_MAX],
+        reason=reason_of(error[1])[:REASON_LENGTH_MAX],
         method=attempt.method if attempt else row.method,
-        url=url[:URL_LENGTH_MAX],
+        url=url_of(url)[:URL_LENGTH_MAX],
         variables=variables_of(row.parameters.items()),
         http_status=attempt.http_status if attempt else None,
         attempt_sid=attempt.sid if attempt else "",

@@ -7,6 +7,7 @@ Rule 2: the network is never waited for inside a transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import Connection
@@ -42,6 +43,14 @@ RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 RETRIED_CODES = frozenset({11200, 11201, 11202, 11203, 11205, 11206, 11210, 11220})
 
 
+class Warned(NamedTuple):
+    """Something that was skipped or went wrong and did not end a delivery; where that was."""
+
+    code: int
+    reason: str
+    url: str
+
+
 class Delivery(Struct, kw_only=True):
     """What came of one webhook so far; finished in one commit."""
 
@@ -51,7 +60,7 @@ class Delivery(Struct, kw_only=True):
     error_code: int | None = None
     error_url: str = ""
     reason: str = ""
-    warnings: list[tuple[int, str]] = []
+    warnings: list[Warned] = []
     replies: list[Draft] = []
     jars: dict[str, dict[str, str]] = {}
     message: Message | None = None
@@ -61,12 +70,19 @@ class Delivery(Struct, kw_only=True):
         """Note the error that ends this delivery, or this try of it."""
         self.error_code, self.reason, self.error_url = error_code, reason, url
 
+    def last_attempt_at(self, url: str) -> AttemptRow | None:
+        """Return the last request that was made to a URL, if one was."""
+        return next((each for each in reversed(self.attempts) if each.url == url), None)
+
     @property
     def may_help_to_retry(self) -> bool:
-        """Whether the same request may fare better later."""
+        """Whether the same request may fare better later.
+
+        Not where a document was obeyed before a later one failed: its replies go out, once.
+        """
         if self.is_broken:
             return True
-        if self.error_code is None or self.answer is None:
+        if self.error_code is None or self.answer is None or self.replies:
             return False
         if self.attempts and self.attempts[-1].reason == BLOCKED.reason:
             return False
@@ -93,7 +109,7 @@ async def call(
         return None
     target = parse_target(url)
     for code in target.warnings:
-        delivery.warnings.append((code, "the URL's fragment is not valid"))
+        delivery.warnings.append(Warned(code, "the URL's fragment is not valid", url))
     request = render_request(
         target,
         method,
@@ -248,13 +264,13 @@ def _blame(
         message = messages.get(delivery.row.message_sid)
         if message is None:
             continue
-        errors = [(Level.WARNING, code, reason) for code, reason in delivery.warnings]
+        errors = [(Level.WARNING, *warned) for warned in delivery.warnings]
         if delivery.error_code is not None:
-            errors.append((Level.ERROR, delivery.error_code, delivery.reason))
+            url = delivery.error_url or delivery.row.url
+            errors.append((Level.ERROR, delivery.error_code, delivery.reason, url))
             if not message.is_outbound:
                 blamed.append(blame(message, delivery.error_code, at=now))
-        url = delivery.error_url or delivery.row.url
-        for level, code, reason in errors:
+        for level, code, reason, url in errors:
             detail: dict[str, object] = {
                 "error_code": code,
                 "reason": reason,
@@ -270,7 +286,7 @@ def _blame(
                     level=level,
                     error=(code, reason),
                     url=url,
-                    attempt=delivery.attempts[-1] if delivery.attempts else None,
+                    attempt=delivery.last_attempt_at(url),
                 )
             )
     insert_events(db, trace)

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from trunkline.domain.account import Account
-from trunkline.domain.address import parse_recipient, parse_sender
 from trunkline.domain.errors import Refusal
 from trunkline.domain.message import IN_REPLY_TO, Direction, Message, Status
-from trunkline.domain.sending import Draft, Parties
+from trunkline.domain.sending import Draft, SendRequest, check_parties
 from trunkline.flows import mms
-from trunkline.flows.callbacks import Delivery, call
+from trunkline.flows.callbacks import Delivery, Warned, call
 from trunkline.flows.consent import check_terms
+from trunkline.flows.inbound import geography
 from trunkline.flows.messages import find
 from trunkline.flows.outbound import check_ownership, check_queue, new_message
 from trunkline.flows.permissions import check_reply, said
@@ -34,7 +34,13 @@ PAIRS_MAX = 10_000  # Pairs the loop guard remembers; about 3 MB.
 
 RETRIEVAL_LIMIT = 14106
 LOOP = 14107
-BAD_TO, BAD_FROM, BAD_STATUS_CALLBACK, NOT_CAPABLE = 14101, 14102, 14105, 14108
+BAD_STATUS_CALLBACK = 14105
+# What the API says of an address, as it is said of a <Message>.
+_IN_TWIML = {
+    **dict.fromkeys((21211, 21265, 21266, 63031), 14101),
+    **dict.fromkeys((21212, 21659, 21660, 63007), 14102),
+    21606: 14108,
+}
 
 
 class LoopGuard:
@@ -61,7 +67,8 @@ async def deliver_inbound(
 ) -> Delivery:
     """Tell an application of an inbound text and collect the replies it wants sent.
 
-    When its URL fails in any way the fallback URL is asked instead, with ErrorCode and ErrorUrl.
+    When a document cannot be had or read, the fallback URL is asked instead, with ErrorCode and
+    ErrorUrl; what documents before it said stays said.
     Of a text that was redacted or deleted meanwhile it is still told, without the text; what it
     answers to a deleted one has nobody to go to.
     """
@@ -79,10 +86,9 @@ async def deliver_inbound(
     await talk.follow(row.url, row.method, parameters=row.parameters)
     if delivery.error_code is not None and row.fallback_url:
         failed = {"ErrorCode": str(delivery.error_code), "ErrorUrl": delivery.error_url}
-        delivery.warnings.append(
-            (delivery.error_code, f"{delivery.reason}; the fallback URL was asked")
-        )
-        delivery.error_code, delivery.replies = None, []
+        reason = f"{delivery.reason}; the fallback URL was asked"
+        delivery.warnings.append(Warned(delivery.error_code, reason, delivery.error_url))
+        delivery.error_code = None
         await talk.follow(
             row.fallback_url, row.fallback_method, parameters={**row.parameters, **failed}
         )
@@ -115,7 +121,7 @@ class _Talk:
             document = await self._fetch(url, method, parameters=parameters)
             if document is None:
                 return
-            following = await self._obey(document)
+            following = await self._obey(document, url)
             if following is None:
                 return
             url = resolve(url, following[0])
@@ -161,44 +167,50 @@ class _Talk:
         if jar:
             self.delivery.jars[host] = jar
 
-    async def _obey(self, document: Document) -> tuple[str, str, dict[str, str]] | None:
-        """Do what a document says; return the URL, method and parameters of the next, if any."""
-        self.delivery.warnings += [(warning.code, warning.reason) for warning in document.warnings]
+    async def _obey(self, document: Document, url: str) -> tuple[str, str, dict[str, str]] | None:
+        """Do what the document at *url* says.
+
+        Return URL, method and parameters of the next one, if any.
+        """
+        warned = [Warned(warning.code, warning.reason, url) for warning in document.warnings]
+        self.delivery.warnings += warned
         for action in document.actions:
             match action:
-                case FetchNext(url, method):
-                    return url, method, {}
+                case FetchNext(following, method):
+                    return following, method, {}
                 case Reply():
-                    reply = await self._reply(action)
+                    reply = await self._reply(action, url)
                     if reply is not None and action.action is not None:
                         return action.action, action.method, _action_parameters(reply)
         return None
 
-    async def _reply(self, reply: Reply) -> Message | None:
-        """Add the message that *reply* asks for; what cannot be sent is noted and left out."""
+    async def _reply(self, reply: Reply, url: str) -> Message | None:
+        """Add the message that a document asks for; what cannot be sent is noted and left out."""
         try:
-            draft = await self._draft(reply)
+            draft = await self._draft(reply, url)
         except Refusal as refusal:
-            self.delivery.warnings.append((refusal.code, refusal.message))
+            code = _IN_TWIML.get(refusal.code, refusal.code)
+            self._warn(refusal if code == refusal.code else Refusal(code), url)
             return None
         self.delivery.replies.append(draft)
         return draft.message
 
-    async def _draft(self, reply: Reply) -> Draft:
-        sender = parse_sender(reply.from_ or self.message.recipient)
-        recipient = parse_recipient(reply.to or self.message.sender or "")
-        if sender is None:
-            raise Refusal(BAD_FROM, number=reply.from_ or "")
-        if recipient is None or recipient.text == sender.text:
-            raise Refusal(BAD_TO, number=reply.to or "")
-        await check_ownership(self.platform, self.account, Parties(sender, recipient))
+    def _warn(self, refusal: Refusal, url: str) -> None:
+        self.delivery.warnings.append(Warned(refusal.code, refusal.message, url))
+
+    async def _draft(self, reply: Reply, url: str) -> Draft:
+        asked = SendRequest(
+            to=reply.to or self.message.sender, from_=reply.from_ or self.message.recipient
+        )
+        parties = check_parties(asked)
+        sender, recipient = parties.sender, parties.recipient
+        await check_ownership(self.platform, self.account, parties)
         await check_reply(self.platform, self.account, recipient=recipient, sender=sender)
-        callback = reply.status_callback
-        if callback is not None:
-            callback = resolve(self.delivery.row.url, callback)
-            if not is_webhook_url(callback):
-                raise Refusal(BAD_STATUS_CALLBACK, name=callback)
-        media = tuple(resolve(self.delivery.row.url, url) for url in reply.media)
+        callback = reply.status_callback and resolve(url, reply.status_callback)
+        if callback and not is_webhook_url(callback):
+            self._warn(Refusal(BAD_STATUS_CALLBACK), url)
+            callback = None
+        media = tuple(resolve(url, each) for each in reply.media)
         message = new_message(
             self.platform,
             self.account.sid,
@@ -222,6 +234,8 @@ class _Talk:
 def _action_parameters(reply: Message) -> dict[str, str]:
     """Return what the document at a reply's action URL is asked with."""
     return {
+        **geography(reply),
+        "SmsMessageSid": reply.sid,
         "MessageSid": reply.sid,
         "SmsSid": reply.sid,
         "MessageStatus": reply.status.value,

@@ -102,22 +102,15 @@ def inbound_callback(
 def inbound_parameters(
     platform: Platform, message: Message, media: Sequence[Media] = ()
 ) -> dict[str, str]:
-    """Return the form of an inbound webhook; geography is there even when it is empty."""
+    """Return the form of an inbound webhook."""
     form = {
-        "ToCountry": country_of(message.recipient) or "",
-        "ToState": _state(message.recipient),
+        **geography(message),
         "SmsMessageSid": message.sid,
         "NumMedia": str(len(media)),
-        "ToCity": "",
-        "FromZip": "",
         "SmsSid": message.sid,
-        "FromState": _state(message.sender or ""),
         "SmsStatus": Status.RECEIVED.value,
-        "FromCity": "",
         "Body": message.body,
-        "FromCountry": country_of(message.sender or "") or "",
         "To": message.recipient,
-        "ToZip": "",
         "NumSegments": str(message.num_segments),
         "MessageSid": message.sid,
         "AccountSid": message.account_sid,
@@ -132,6 +125,21 @@ def inbound_parameters(
         form[f"MediaUrl{index}"] = platform.media_url(item)
         form[f"MediaContentType{index}"] = item.content_type
     return form
+
+
+def geography(message: Message) -> dict[str, str]:
+    """Return where the parties of a message are; what is not known is there, and empty."""
+    sender, recipient = message.sender or "", message.recipient
+    return {
+        "ToCountry": country_of(recipient) or "",
+        "ToState": _state(recipient),
+        "ToCity": "",
+        "ToZip": "",
+        "FromCountry": country_of(sender) or "",
+        "FromState": _state(sender),
+        "FromCity": "",
+        "FromZip": "",
+    }
 
 
 def service_of(db: Connection, number: Number) -> MessagingService | None:

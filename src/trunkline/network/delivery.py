@@ -113,6 +113,11 @@ def incoming(text: HandsetText) -> Incoming:
     )
 
 
+def passed_on(text: HandsetText) -> Incoming:
+    """Return a text that arrived at a number of the platform's own, as it comes in there."""
+    return replace(incoming(text), sender=text.peer, recipient=text.handset)
+
+
 def _begin(parcel: Parcel, handset: Handset, *, settings: NetworkSettings) -> HandsetText:
     drawn = draw(settings.seed, handset.number, ordinal=handset.texts)
     behaviour = choose_behaviour(

@@ -5,7 +5,7 @@ be handed over come again.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,6 +22,7 @@ from trunkline.network.delivery import (
     finish,
     incoming,
     judge,
+    passed_on,
     receipts,
     submit_result,
 )
@@ -39,7 +40,10 @@ FREE_NUMBERS = 10_000
 
 
 class Network:
-    """The phones and the way to them; one carrier stands before it."""
+    """The phones and the way to them; one carrier stands before it.
+
+    *holds* tells whether a number is one of the platform's own: its texts are for an application.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Network:
         settings: NetworkSettings,
         feed: Feed,
         bell: Bell,
+        holds: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._memory = memory
         self._clock = clock
@@ -57,6 +62,7 @@ class Network:
         self._judge = partial(judge, settings=settings)
         self._feed = feed
         self._bell = bell
+        self._holds = holds
         self._stepping = asyncio.Lock()
         # What the worker waits for; None while it looks, so that news always wake it then.
         self._expected: datetime | None = None
@@ -87,7 +93,7 @@ class Network:
                 return 0
             claimed = await self._memory.advance(batch, partial(claim, at=now))
             self._tell(t.handset for t in claimed if t.step is Step.ARRIVED)
-            await _hand_over(claimed, now, handle=handle)
+            await self._hand_over(claimed, now, handle=handle)
             await self._memory.advance(claimed, partial(finish, at=now))
             self._tell(t.handset for t in claimed if t.is_outgoing)
             return len(batch)
@@ -190,6 +196,20 @@ class Network:
         """Return the newest texts that a phone received, in the order of time."""
         return await self._shown(number, limit, before=None, with_outgoing=False)
 
+    async def _hand_over(
+        self, texts: Sequence[HandsetText], now: datetime, *, handle: Handler
+    ) -> None:
+        said: list[Receipt] = [r for text in texts for r in receipts(text, now)]
+        if said:
+            await handle(said)
+        spoken: list[Incoming] = [incoming(text) for text in texts if text.is_outgoing]
+        for text in texts:
+            if text.step is Step.ARRIVED and not text.is_outgoing:
+                bare = text.handset.rpartition(":")[2]
+                spoken += [passed_on(text)] if await self._holds(bare) else []
+        if spoken:
+            await handle(spoken)
+
     async def _shown(
         self, number: str, limit: int, *, before: str | None, with_outgoing: bool
     ) -> list[HandsetText]:
@@ -242,15 +262,6 @@ class Network:
         if self._feed.is_watched:
             for number in dict.fromkeys(numbers):
                 self._feed.publish(News("handset", "", number))
-
-
-async def _hand_over(texts: Sequence[HandsetText], now: datetime, *, handle: Handler) -> None:
-    said: list[Receipt] = [r for text in texts for r in receipts(text, now)]
-    if said:
-        await handle(said)
-    spoken: list[Incoming] = [incoming(text) for text in texts if text.is_outgoing]
-    if spoken:
-        await handle(spoken)
 
 
 def _fresh_or_first(due: list[HandsetText]) -> list[HandsetText]:

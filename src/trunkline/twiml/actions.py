@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from trunkline.domain.text import BODY_MAX, body_length
 from trunkline.twiml.document import Element, TwimlError, parse_document
 
 # https://www.twilio.com/docs/errors/14109 and the limits of <Message> and <Media>.
 REPLIES_MAX: Final = 10
-BODY_LENGTH_MAX: Final = 1600
 MEDIA_MAX: Final = 10
 # A document of 64 kB can hold thousands of unknown names; the first few say what is wrong.
 WARNINGS_MAX: Final = 20
@@ -198,8 +198,8 @@ def _joined(texts: list[str]) -> str:
 def _checked_body(body: str, *, may_be_empty: bool = False) -> str:
     if not body and not may_be_empty:
         raise TwimlError(BAD_BODY, "a reply has neither text nor media")
-    if len(body) > BODY_LENGTH_MAX:
-        raise TwimlError(BAD_BODY, f"the text of a reply exceeds {BODY_LENGTH_MAX} characters")
+    if body_length(body) > BODY_MAX:
+        raise TwimlError(BAD_BODY, f"the text of a reply exceeds {BODY_MAX} characters")
     return body
 
 

@@ -8,7 +8,7 @@ from trunkline.api.resource import Call, Op, Resource, v1
 from trunkline.flows import proof
 from trunkline.flows.proof import Item, Outcome
 
-INVALID = 30646
+INVALID = 30647
 CORRELATION_LENGTH = 32
 
 

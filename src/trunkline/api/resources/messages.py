@@ -95,7 +95,7 @@ class CreateMessage:
     to: Address | None = None
     status_callback: Url | None = None
     application_sid: Annotated[str | None, refused(_NO_APPLICATIONS, by_flow=True)] = None
-    max_price: Annotated[Decimal | None, accepted(_STORED)] = None
+    max_price: Annotated[Decimal | None, accepted(_STORED), Code(21627)] = None
     provide_feedback: Annotated[bool | None, accepted(_STORED)] = None
     attempt: Annotated[int | None, accepted(_STORED)] = None
     validity_period: Annotated[int | None, Code(21624)] = None
