@@ -183,6 +183,7 @@ class App:
                 },
                 **self.watch.pages(),
             },
+            base_url=self.platform.rules.base_url,
         )
 
     @property
@@ -594,22 +595,34 @@ async def start_listening(server: SmscServer) -> None:
         raise smpp_trouble(error) from error
 
 
-def front_door(api: ASGIApp, places: dict[str, ASGIApp]) -> ASGIApp:
-    """Return the ASGI callable that sends each request to the part that serves its path."""
+def front_door(api: ASGIApp, places: dict[str, ASGIApp], *, base_url: str = "") -> ASGIApp:
+    """Return the ASGI callable that sends each request to the part that serves its path.
+
+    Where *base_url* begins with https, something before us ends TLS: what is asked of its host, or
+    of one of Twilio's, was asked over TLS, whether or not we are told so.
+    """
     home = RedirectResponse("/console/", status_code=302)
+    scheme, _, rest = base_url.lower().partition("://")
+    public_host = rest.partition("/")[0].encode() if scheme == "https" else b""
+
+    def is_secure(scope: Scope) -> bool:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"").lower()
+        return host == public_host or host.endswith(b".twilio.com")
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if public_host and is_secure(scope):
+            scope["scheme"] = "https"
         path: str = scope["path"]
+        if path in ("/", "/console") and "/console" in places:
+            await home(scope, receive, send)
+            return
         for prefix, part in places.items():
             if path == prefix or path.startswith(prefix + "/"):
                 await part(scope, receive, send)
                 return
-        if path == "/" and "/console" in places:
-            await home(scope, receive, send)
-        else:
-            await api(scope, receive, send)
+        await api(scope, receive, send)
 
     return enter
 

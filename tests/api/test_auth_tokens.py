@@ -85,3 +85,11 @@ async def test_a_key_cannot_rotate_tokens(trunkline: Trunkline) -> None:
     auth = (key["sid"], key["secret"])
     for method, path in (("POST", SECONDARY), ("POST", PROMOTE), ("DELETE", SECONDARY)):
         assert is_refused(await trunkline.request(method, path, auth=auth), 401, 20003)
+    own = f"/trunkline/v1/accounts/{trunkline.account_sid}"
+    for method, path in (
+        *(("POST", "/trunkline/v1/accounts"), ("POST", own)),
+        *(("POST", f"{own}/auth-token/secondary"), ("DELETE", f"{own}/auth-token/secondary")),
+        *(("POST", f"{own}/auth-token/promote"), ("GET", f"{own}/test-credentials")),
+    ):
+        assert is_refused(await trunkline.request(method, path, auth=auth), 401, 20003), path
+    assert (await trunkline.request("GET", own, auth=auth)).status == 200

@@ -14,8 +14,14 @@ from markupsafe import escape
 
 from tests.harness import PORT, Response, Trunkline, call_asgi
 from trunkline.console.app import Console, console_app
+from trunkline.console.conversation import foreign_link
 from trunkline.console.gate import loopback_hosts
-from trunkline.console.live import NEWS_MAX, SUBSCRIBERS_MAX
+from trunkline.console.live import (
+    NEWS_MAX,
+    SUBSCRIBERS_MAX,
+    SUBSCRIBERS_OF_ONE_MAX,
+    SUBSCRIBERS_OF_OTHERS_MAX,
+)
 from trunkline.console.log import ROWS_MAX
 from trunkline.runtime import News
 
@@ -163,6 +169,17 @@ async def test_elsewhere_it_asks_for_the_credentials(trunkline: Trunkline) -> No
     assert "<h1>Phones</h1>" in await browser.read(
         "/", authorization=basic(key["sid"], key["secret"])
     )
+
+
+async def test_a_key_sees_no_token(trunkline: Trunkline) -> None:
+    """It could not be revoked any more otherwise."""
+    browser = Browser(public_console(trunkline))
+    key = (await trunkline.request("POST", f"{trunkline.base}/Keys.json", {})).json
+    login = {"authorization": basic(key["sid"], key["secret"])}
+    assert "An API key does not see it." in await browser.read("/connect", **login)
+    answer = await browser.submit("/connect/token", {}, **login)
+    assert answer.status == 403
+    assert trunkline.auth_token.encode() not in answer.body
 
 
 async def test_a_subaccount_sees_its_own_messages_and_no_phones(trunkline: Trunkline) -> None:
@@ -355,6 +372,11 @@ async def test_the_log_narrows_by_number_status_direction_and_day(
         assert {t for t in ("to Ada", "to nobody", "from Bo") if t in page} == expected, query
 
 
+async def test_the_last_day_of_all_is_a_day(browser: Browser) -> None:
+    """After it comes none."""
+    await browser.read("/messages?day=9999-12-31")
+
+
 async def test_nonsense_in_a_filter_is_named_and_not_applied(
     trunkline: Trunkline, browser: Browser
 ) -> None:
@@ -518,6 +540,19 @@ async def test_phones_come_go_and_behave(trunkline: Trunkline, browser: Browser)
     assert too_long.status == 400
     assert (await browser.submit(f"/phones/{handset.number}/remove")).status == 303
     assert await trunkline.app.network.handsets() == []
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x.png", "http:///x.png", "ftp://a.example/x"])
+async def test_media_without_an_address_are_not_sent(
+    trunkline: Trunkline, browser: Browser, url: str
+) -> None:
+    """Nor do they break the page, wherever they come from."""
+    path = f"/trunkline/v1/phones/{ADA}/texts"
+    form = {"To": trunkline.number, "Body": "x", "MediaUrl": url}
+    answer = await trunkline.request("POST", path, form)
+    assert (answer.status, answer.json["code"]) == (400, 21620)
+    assert foreign_link(url).kind in ("gone", "link")
+    await browser.read("/")
 
 
 @pytest.mark.parametrize(
@@ -687,6 +722,40 @@ async def test_streams_are_bounded_and_end_with_the_program(
     await asyncio.gather(*(stream.task for stream in streams))
     assert not trunkline.app.platform.feed.is_watched
     assert await listen(console).status == 503
+
+
+async def test_a_suspended_account_sees_nothing_and_does_nothing(
+    trunkline: Trunkline, listen: Listen
+) -> None:
+    """As with the API; and a page that is open hears no more."""
+    browser = Browser(public_console(trunkline))
+    sid, token = await subaccount(trunkline)
+    login = {"authorization": basic(sid, token)}
+    stream = listen(public_console(trunkline), **login)
+    assert await stream.status == 200
+    await stream.parts.get()
+    change = {"Status": "suspended"}
+    answer = await trunkline.request("POST", f"/2010-04-01/Accounts/{sid}.json", change)
+    assert answer.status == 200
+    assert (await browser.request("GET", "/messages", **login)).status == 403
+    assert (await browser.submit("/connect/token", {}, **login)).status == 403
+    trunkline.app.platform.feed.publish(News("message", sid, "SM1"))
+    await stream.task
+
+
+async def test_one_account_does_not_take_everybodys_streams(
+    trunkline: Trunkline, listen: Listen
+) -> None:
+    """Each has its share, and the main account what all the others leave."""
+    console = public_console(trunkline)
+    for number in range(SUBSCRIBERS_OF_OTHERS_MAX // SUBSCRIBERS_OF_ONE_MAX + 1):
+        login = {"authorization": basic(*await subaccount(trunkline))}
+        streams = [listen(console, **login) for _ in range(SUBSCRIBERS_OF_ONE_MAX + 1)]
+        statuses = [await stream.status for stream in streams]
+        is_full = number * SUBSCRIBERS_OF_ONE_MAX >= SUBSCRIBERS_OF_OTHERS_MAX
+        assert statuses.count(200) == (0 if is_full else SUBSCRIBERS_OF_ONE_MAX)
+    own = basic(trunkline.account_sid, trunkline.auth_token)
+    assert await listen(console, authorization=own).status == 200
 
 
 async def test_pages_that_come_all_at_once_are_counted(

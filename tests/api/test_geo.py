@@ -82,6 +82,19 @@ async def test_an_account_closes_and_opens_countries_itself(trunkline: Trunkline
     assert await closed(trunkline) == [BRITISH]
 
 
+async def test_an_account_opens_nothing_that_the_operator_closed_to_it(
+    trunkline: Trunkline,
+) -> None:
+    """Within what is left it closes and opens."""
+    await permit(trunkline, "US", "GB")
+    answer = await change(trunkline, one("CA", True), one("GB", False))
+    assert [each["error_code"] for each in answer.json["permissions"]] == [30649, 0]
+    assert await closed(trunkline) == [CANADIAN, BRITISH]
+    assert [each["enabled"] for each in await seen(trunkline, "CA")] == [False]
+    assert await permit(trunkline, "") is None
+    assert await closed(trunkline) == []
+
+
 @pytest.mark.parametrize(
     "permission",
     [

@@ -1,5 +1,6 @@
 """Lists in pages over HTTP, and as the official client walks through them."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -127,7 +128,8 @@ async def test_nonsense_is_refused(trunkline: Trunkline, query: str, code: int) 
         ("DateSent=2026-11-20T00:00:00Z", True),
         ("DateSent=2026-11-19", False),
         ("DateSent=2026-11-20T12:00:00Z", True),
-        ("DateSent=2026-11-20T12:00:01Z", False),
+        ("DateSent=2026-11-20T23:59:59Z", True),
+        ("DateSent=2026-11-21T00:00:00Z", False),
         ("DateSent%3E=2026-11-20&DateSent%3C=2026-11-20", True),
         ("DateSent>=2026-11-20T12:00:00Z", True),
         ("DateSent%3E=2026-11-20T12:00:01Z", False),
@@ -175,3 +177,26 @@ async def test_the_official_client_finds_every_list(client: Client, trunkline: T
     assert len(found) == 3
     sid = (await trunkline.send()).json["sid"]
     assert await client.messages(sid).media.list_async() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme"),
+    [
+        ("sms.example.com", "https"),
+        ("SMS.example.com", "https"),
+        ("messaging.twilio.com", "https"),
+        ("10.0.0.5:8800", "http"),
+    ],
+)
+async def test_links_stay_behind_tls(tmp_path: Path, host: str, scheme: str) -> None:
+    """What ends TLS before us need not say so: the base URL tells which hosts are asked so."""
+    trunkline = Trunkline(tmp_path / "data", base_url="https://sms.example.com")
+    for name in ("one", "two"):
+        await trunkline.request("POST", "/v1/Services", {"FriendlyName": name})
+    answer = await trunkline.request("GET", "/v1/Services?PageSize=1", host=host)
+    found = answer.json
+    assert found["meta"]["next_page_url"].startswith(f"{scheme}://{host}/")
+    assert found["services"][0]["url"].startswith(f"{scheme}://{host}/")
+    console = await trunkline.request("GET", "/console", host=host)
+    assert (console.status, console.headers["location"]) == (302, "/console/")
+    await trunkline.close()

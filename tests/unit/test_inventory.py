@@ -59,10 +59,10 @@ def test_found_numbers_are_valid_and_of_their_kind(country, kind):
 
 def test_no_number_of_fiction_or_service_is_offered():
     for number in numbers("US", LOCAL, limit=FOUND_MAX) + numbers("US", TOLL_FREE):
-        exchange = number[5:8]
-        assert exchange != "555"
-        assert not exchange.endswith("11")
+        assert number[5:10] != "55501"
+        assert not number[5:8].endswith("11")
     assert numbers("US", LOCAL, Criteria(contains="4155550100")) == []
+    assert numbers("US", LOCAL, Criteria(contains="510555****"))
 
 
 def test_the_same_search_finds_the_same_and_pages_follow_each_other():

@@ -23,6 +23,7 @@ async def list_accounts(ask: Ask) -> Answer:
 
 async def add_account(ask: Ask) -> Answer:
     """Make a subaccount; its token is told as the API tells it."""
+    ask.require_token()
     account = await accounts.create(
         ask.platform,
         ask.account,
@@ -44,8 +45,10 @@ async def show_account(ask: Ask) -> Answer:
 async def change_account(ask: Ask) -> Answer:
     """Make an account a trial or a full one (Type), or say where it may send to (Country).
 
-    Country is repeated for each; given once and empty, it stands for every country.
+    Country is repeated for each; given once and empty, it stands for every country. Within
+    these the account may close some to itself, from anew.
     """
+    ask.require_token()
     is_trial, countries = _is_trial(ask), ask.form.get("Country")
     if is_trial is None and countries is None:
         raise Refusal(20422, name="of the form", reason="needs Type or Country")
@@ -53,7 +56,9 @@ async def change_account(ask: Ask) -> Answer:
 
     def changed(before: Account) -> Account:
         after = before if is_trial is None else replace(before, is_trial=is_trial)
-        return after if countries is None else replace(after, countries=codes or None)
+        if countries is None:
+            return after
+        return replace(after, allowed_countries=codes or None, countries=None)
 
     account = await accounts.rewrite(ask.platform, ask.path("account"), changed)
     return json_answer(_view(account))
@@ -61,6 +66,7 @@ async def change_account(ask: Ask) -> Answer:
 
 async def show_test_credentials(ask: Ask) -> Answer:
     """Answer with an account's test credentials, for which nothing is done."""
+    ask.require_token()
     found = await rehearsal.credentials(ask.platform, ask.path("account"))
     token = ask.platform.directory.test_token(found)
     return json_answer(
@@ -75,6 +81,7 @@ async def show_test_credentials(ask: Ask) -> Answer:
 
 async def add_secondary_token(ask: Ask) -> Answer:
     """Give an account a second auth token."""
+    ask.require_token()
     account = await tokens.add_secondary(ask.platform, ask.path("account"))
     token = ask.platform.directory.auth_tokens(account)[-1]
     return json_answer({**_view(account), "secondary_auth_token": token}, status=201)
@@ -82,12 +89,14 @@ async def add_secondary_token(ask: Ask) -> Answer:
 
 async def remove_secondary_token(ask: Ask) -> Answer:
     """Take an account's second auth token away."""
+    ask.require_token()
     await tokens.remove_secondary(ask.platform, ask.path("account"))
     return Answer(204)
 
 
 async def promote_token(ask: Ask) -> Answer:
     """Put an account's second auth token in the first one's place."""
+    ask.require_token()
     account = await tokens.promote(ask.platform, ask.path("account"))
     token = ask.platform.directory.auth_token(account)
     return json_answer({**_view(account), "auth_token": token})
@@ -103,13 +112,14 @@ def _is_trial(ask: Ask) -> bool | None:
 
 
 def _view(account: Account) -> View:
+    limit = account.allowed_countries
     return {
         "sid": account.sid,
         "owner_account_sid": account.owner_sid,
         "friendly_name": account.friendly_name,
         "status": account.status.value,
         "type": "Trial" if account.is_trial else "Full",
-        "countries": None if account.countries is None else list(account.countries),
+        "countries": None if limit is None else list(limit),
         "is_rotating": bool(account.sealed_secondary),
         "created_at": iso(account.created_at),
         "updated_at": iso(account.updated_at),

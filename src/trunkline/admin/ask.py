@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from trunkline.api.answers import Answer, error_answer
-from trunkline.api.auth import authenticate
+from trunkline.api.auth import Actor, authenticate
 from trunkline.api.forms import BODY_BYTES_MAX, parse_form, read_body
 from trunkline.domain.account import Account
 from trunkline.domain.errors import Refusal
@@ -21,9 +21,19 @@ class Ask:
 
     platform: Platform
     network: Network
-    account: Account
+    actor: Actor
     request: Request
     form: dict[str, tuple[str, ...]]
+
+    @property
+    def account(self) -> Account:
+        """The main account."""
+        return self.actor.account
+
+    def require_token(self) -> None:
+        """Refuse (20003) an API key: accounts and their tokens are managed with a token."""
+        if self.actor.key is not None:
+            raise Refusal(20003)
 
     def path(self, name: str) -> str:
         """Return a part of the path."""
@@ -61,11 +71,11 @@ def endpoint(
 
     async def answer(request: Request) -> Response:
         try:
-            account = await _main_account(platform, request)
+            actor = await _main_account(platform, request)
             ask = Ask(
                 platform=platform,
                 network=network,
-                account=account,
+                actor=actor,
                 request=request,
                 form=await _form(request),
             )
@@ -94,12 +104,12 @@ def render(answer: Answer) -> Response:
     return Response(answer.body, status_code=answer.status, headers=headers)
 
 
-async def _main_account(platform: Platform, request: Request) -> Account:
-    """Return the account that asks: the phones and the clock are the main account's alone."""
+async def _main_account(platform: Platform, request: Request) -> Actor:
+    """Return who asks for the main account: the phones and the clock are that one's alone."""
     actor = await authenticate(platform, request.headers.get("authorization"))
     if actor is None or actor.account.sid != platform.rules.main_account_sid:
         raise Refusal(20003)
-    return actor.account
+    return actor
 
 
 async def _form(request: Request) -> dict[str, tuple[str, ...]]:

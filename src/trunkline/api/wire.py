@@ -105,9 +105,9 @@ class Period:
     end: datetime
 
     def as_day(self) -> "Period":
-        """Return the day for a midnight, which is how the SDKs write a date; else the same."""
-        is_midnight = (self.start.hour, self.start.minute, self.start.second) == (0, 0, 0)
-        return _period_from(self.start, _DAY) if is_midnight else self
+        """Return the day (UTC) in which it begins: SDKs write a date as some time of it."""
+        midnight = self.start.replace(hour=0, minute=0, second=0, microsecond=0)
+        return _period_from(midnight, _DAY)
 
 
 def _period_from(start: datetime, length: timedelta) -> Period:

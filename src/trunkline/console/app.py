@@ -175,7 +175,7 @@ def _refusals(
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         visit = Visit(
-            platform=platform, network=network, account=request.scope["account"], request=request
+            platform=platform, network=network, actor=request.scope["actor"], request=request
         )
         if visit.is_scripted:
             return PlainTextResponse(error.detail, status_code=error.status_code)

@@ -23,6 +23,8 @@ async def show_connect(visit: Visit) -> Response:
 
 async def reveal_token(visit: Visit) -> Response:
     """Show the page with the token; asked for by a form, so that no link can do it."""
+    if not visit.sees_tokens:
+        raise HTTPException(403, "An API key does not see auth tokens.")
     test = await credentials(visit.platform, visit.account.sid)
     directory = visit.platform.directory
     return await _page(
@@ -65,6 +67,7 @@ async def _page(
         held=held,
         methods=METHODS,
         auth_token=auth_token,
+        sees_tokens=visit.sees_tokens,
         test=test,
         notice=notice,
         snippets={

@@ -156,10 +156,14 @@ def attachment(content_type: str, *, url: str) -> Attachment:
 
 def foreign_link(url: str) -> Attachment:
     """Return the link to a medium that a stranger serves; only web addresses become links."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return Attachment("gone", url)
     if parts.scheme not in ("http", "https"):
         return Attachment("gone", url)
-    return Attachment("link", (parts.hostname or "") + parts.path, url)
+    return Attachment("link", host + parts.path, url)
 
 
 def _peers(bubbles: Sequence[Bubble], our_numbers: Sequence[str]) -> list[str]:

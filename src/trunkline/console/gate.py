@@ -2,17 +2,17 @@
 
 Rules: on the loopback interface the console opens without a login, so only a browser that called a
 loopback name may see it (a foreign name that resolves to us is DNS rebinding) and nobody who came
-through a proxy; elsewhere it asks for the account's credentials. What changes something must come
-from our own pages, and what our scripts fetch may be fetched by them alone.
+through a proxy; elsewhere it asks for the credentials of an account that is active. What changes
+something must come from our own pages, and what our scripts fetch may be fetched by them alone.
 """
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trunkline.api.auth import authenticate
+from trunkline.api.auth import Actor, authenticate
 from trunkline.console.visit import PREFIX
-from trunkline.domain.account import Account
+from trunkline.domain.account import AccountStatus
 from trunkline.flows.platform import Platform
 
 REALM = "Trunkline console"
@@ -45,7 +45,7 @@ def loopback_hosts(port: int) -> frozenset[str]:
 
 
 class Gate:
-    """Stands before the console; lets requests through with their account in the scope."""
+    """Stands before the console; lets requests through with who makes them in the scope."""
 
     def __init__(
         self,
@@ -68,15 +68,15 @@ class Gate:
         is_proxied = scope.get("http_version") == _HTTP_OF_PROXIES or any(
             name in headers for name in _PROXY_HEADERS
         )
-        outcome = self._objection(scope["method"], headers) or await self._account(
+        outcome = self._objection(scope["method"], headers) or await self._actor(
             headers, is_proxied=is_proxied
         )
         # Files may be kept, but asked about: after an upgrade the old ones must not stay.
         is_file = scope["path"].startswith(f"{PREFIX}/static/")
         send = _with_headers(send, caching="no-cache" if is_file else "no-store")
-        if isinstance(outcome, Account):
+        if isinstance(outcome, Actor):
             # Mounted or called directly, the routes below are those behind our prefix.
-            inside = {**scope, "root_path": PREFIX, "account": outcome}
+            inside = {**scope, "root_path": PREFIX, "actor": outcome}
             await self._inner(inside, receive, send)
         else:
             await outcome(scope, receive, send)
@@ -93,14 +93,15 @@ class Gate:
             return _forbidden("Only the console's own pages may fetch this.")
         return None
 
-    async def _account(self, headers: Headers, *, is_proxied: bool) -> Account | Response:
-        """Return the account that is shown, or what asks for a login."""
+    async def _actor(self, headers: Headers, *, is_proxied: bool) -> Actor | Response:
+        """Return whose account is shown, or what asks for a login."""
         if self._is_loopback and not is_proxied:
             main = await self._platform.directory.account(self._platform.rules.main_account_sid)
-            return main or _forbidden("There is no account yet.")
+            return Actor(main) if main else _forbidden("There is no account yet.")
         actor = await authenticate(self._platform, headers.get("authorization"))
         if actor is not None:
-            return actor.account
+            is_active = actor.account.status is AccountStatus.ACTIVE
+            return actor if is_active else _forbidden("This account is suspended.")
         return PlainTextResponse(
             "Log in with an account SID and its auth token, or with an API key and its secret.",
             status_code=401,

@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from trunkline.api.auth import authenticate
 from trunkline.carriers.port import BindState, PduSeen
 from trunkline.console.visit import Visit
+from trunkline.domain.account import AccountStatus
 from trunkline.domain.carrier import CarrierAccount
 from trunkline.flows.switchboard import Switchboard
 from trunkline.runtime import News
 
 SUBSCRIBERS_MAX = 100  # Each costs a connection and wakes up with every change.
+SUBSCRIBERS_OF_ONE_MAX = 20  # Of an account that is not the main one,
+SUBSCRIBERS_OF_OTHERS_MAX = 80  # and of all these: the rest is the operator's.
 NEWS_MAX = 50  # A page shows fewer things than that; beyond it looks at everything again.
 GATHER_SECONDS = 0.1  # A burst becomes one event, which costs the page one request.
 HEARTBEAT_SECONDS = 15.0  # Proxies close a stream that is silent for a minute, some for 30 s.
@@ -35,7 +40,7 @@ class Live:
     """Serves the stream to the pages that are open, until `close`."""
 
     def __init__(self) -> None:
-        self._open = 0
+        self._open = Counter[str]()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -43,26 +48,37 @@ class Live:
         self._closing.set()
 
     @contextlib.contextmanager
-    def listener(self) -> Iterator[None]:
+    def listener(self, visit: Visit) -> Iterator[None]:
         """Count one more listener meanwhile."""
-        self._open += 1
+        account_sid = visit.account.sid
+        self._open[account_sid] += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self._open[account_sid] -= 1
+            self._open += Counter()  # Forget whoever has none.
+
+    def _has_room(self, visit: Visit) -> bool:
+        everybody = self._open.total()
+        if visit.sees_phones:
+            return everybody < SUBSCRIBERS_MAX
+        others = everybody - self._open[visit.platform.rules.main_account_sid]
+        own = self._open[visit.account.sid]
+        is_fair = own < SUBSCRIBERS_OF_ONE_MAX and others < SUBSCRIBERS_OF_OTHERS_MAX
+        return is_fair and everybody < SUBSCRIBERS_MAX
 
     async def stream(self, visit: Visit) -> Response:
         """Answer with the stream, or refuse when too many listen or the program stops."""
-        if self._open >= SUBSCRIBERS_MAX or self._closing.is_set():
+        if self._closing.is_set() or not self._has_room(visit):
             return PlainTextResponse("Too many pages listen.", status_code=503)
-        return _Stream(self, self._events(visit))
+        return _Stream(self, visit, self._events(visit))
 
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
         closing = asyncio.create_task(self._closing.wait())
         try:
             with visit.platform.feed.subscribe() as queue, _watching(visit, queue):
                 yield _HEARTBEAT
-                while not closing.done():
+                while not closing.done() and await _may_stay(visit):
                     yield await _next_event(visit, queue, closing=closing)
         finally:
             closing.cancel()
@@ -71,19 +87,28 @@ class Live:
 class _Stream(StreamingResponse):
     """An answer that is counted, from its very begin, as long as somebody listens to it."""
 
-    def __init__(self, live: Live, events: AsyncIterator[str]) -> None:
+    def __init__(self, live: Live, visit: Visit, events: AsyncIterator[str]) -> None:
         super().__init__(
             events,
             media_type="text/event-stream",
             # Some proxies hold an answer back until it ends, unless they are told not to.
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
-        self._live = live
+        self._live, self._visit = live, visit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the listener or the program leaves."""
-        with self._live.listener():
+        with self._live.listener(self._visit):
             await super().__call__(scope, receive, send)
+
+
+async def _may_stay(visit: Visit) -> bool:
+    """Tell whether credentials are still good; who needed none to come in may stay."""
+    authorization = visit.request.headers.get("authorization")
+    if authorization is None:
+        return True
+    actor = await authenticate(visit.platform, authorization)
+    return actor is not None and actor.account.status is AccountStatus.ACTIVE
 
 
 @contextlib.contextmanager

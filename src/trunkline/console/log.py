@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -82,10 +82,15 @@ def read_filters(query: Mapping[str, str]) -> Filters:
         statuses=(status,) if status else (),
         direction=direction,
         created_from=day,
-        created_before=day + timedelta(days=1) if day else None,
+        created_before=_next(day) if day else None,
     )
     mistake = f"Not understood, so not applied: {', '.join(mistakes)}." if mistakes else ""
     return Filters(typed, wanted, mistake)
+
+
+def _next(day: datetime) -> datetime | None:
+    """Return when a day is over; the last of all days never is."""
+    return None if day.date() == date.max else day + timedelta(days=1)
 
 
 def log_path(**query: str) -> str:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from trunkline.api.auth import Actor
 from trunkline.domain.account import Account
 from trunkline.flows.platform import Platform
 from trunkline.network.network import Network
@@ -28,8 +29,18 @@ class Visit:
 
     platform: Platform
     network: Network
-    account: Account
+    actor: Actor
     request: Request
+
+    @property
+    def account(self) -> Account:
+        """The account that is shown."""
+        return self.actor.account
+
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether auth tokens may be shown: to whoever has one, and to no API key."""
+        return self.actor.key is None
 
     @property
     def sees_phones(self) -> bool:
@@ -92,9 +103,9 @@ def endpoint(
     """Return *handler* as Starlette calls it."""
 
     async def answer(request: Request) -> Response:
-        account: Account = request.scope["account"]
+        actor: Actor = request.scope["actor"]
         return await handler(
-            Visit(platform=platform, network=network, account=account, request=request)
+            Visit(platform=platform, network=network, actor=actor, request=request)
         )
 
     return answer

@@ -30,7 +30,9 @@ class Account:
     sealed_secondary: str = ""
     secondary_at: datetime | None = None
     is_trial: bool = False
-    countries: tuple[str, ...] | None = None  # Where it may send to; None: wherever anybody may.
+    # Where the operator lets it send to, and where it lets itself; None: wherever anybody may.
+    allowed_countries: tuple[str, ...] | None = None
+    countries: tuple[str, ...] | None = None
     created_at: datetime
     updated_at: datetime
 

@@ -40,8 +40,8 @@ _META = "+%$"
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _NANP_AREA_CODE = re.compile(r"[2-9][0-9]{2}").fullmatch
 _AREA_CODE = re.compile(r"[0-9]{1,5}").fullmatch
-# NXX-XXXX, where NXX is neither a service code (N11) nor the exchange of fiction and directories.
-_NANP_SUBSCRIBER = re.compile(r"(?!.11|555)[2-9][0-9]{6}").fullmatch
+# NXX-XXXX, where NXX is no service code (N11); 555-01XX are for fiction.
+_NANP_SUBSCRIBER = re.compile(r"(?!.11|55501)[2-9][0-9]{6}").fullmatch
 # How much of a number abroad stands for its neighbourhood.
 _NEAR_DIGITS = 3
 _NANP_CALLING_CODE = 1

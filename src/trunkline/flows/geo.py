@@ -1,6 +1,6 @@
 """Geographic permissions: an account closes countries to itself and opens them again.
 
-It cannot open what the operator lets nobody send to.
+It cannot open what the operator lets nobody send to, or not this account.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,8 @@ async def change(
     """Open and close countries, each for itself; return what became of each wish, in order."""
     if len(wishes) > len(COUNTRY_NAMES):
         raise Refusal(30648, reason=f"more than {len(COUNTRY_NAMES)} permissions")
-    asked = [_permission(platform, wish) for wish in wishes]
+    account = await platform.directory.account(account_sid)
+    asked = [_permission(platform, account, wish=wish) for wish in wishes]
     good = {each.country: each.is_enabled for each in asked if not each.trouble}
 
     def changed(before: Account) -> Account:
@@ -57,7 +58,9 @@ async def change(
     return asked
 
 
-def _permission(platform: Platform, wish: Mapping[str, object]) -> Permission:
+def _permission(
+    platform: Platform, account: Account | None, *, wish: Mapping[str, object]
+) -> Permission:
     country, is_enabled = wish.get("country_code"), wish.get("enabled")
     if not isinstance(country, str) or country.upper() not in COUNTRY_NAMES:
         return Permission(str(country or "")[:2], False, "country_code is no country's")
@@ -66,7 +69,9 @@ def _permission(platform: Platform, wish: Mapping[str, object]) -> Permission:
         return Permission(code, False, "type must be country")
     if not isinstance(is_enabled, bool):
         return Permission(code, False, "enabled must be true or false")
-    limit = platform.rules.countries
-    if is_enabled and limit is not None and code not in limit:
+    everybodys, own = platform.rules.countries, account.allowed_countries if account else None
+    if is_enabled and everybodys is not None and code not in everybodys:
         return Permission(code, False, "this country is closed to every account")
+    if is_enabled and own is not None and code not in own:
+        return Permission(code, False, "this country is closed to this account")
     return Permission(code, is_enabled)

@@ -36,7 +36,7 @@ from trunkline.store.records import (
     page_records,
     update_record,
 )
-from trunkline.webhooks.request import is_webhook_url
+from trunkline.webhooks.request import may_be_configured
 
 SEARCH_ROUNDS_MAX = 5  # Each round leaves out what the last one found to be taken.
 PURCHASE_CANDIDATES_MAX = 50
@@ -335,14 +335,18 @@ def _check_changes(changes: Changes) -> None:
     """Refuse a name that is too long (20002) and what is no URL (21402)."""
     checked_name(changes.friendly_name or "")
     urls = {"SmsUrl": changes.sms_url, "SmsFallbackUrl": changes.sms_fallback_url}
-    urls |= {name: text for name, text in changes.settings.items() if _is_url_setting(name)}
+    urls |= {_on_the_wire(name): changes.settings[name] for name in _url_settings(changes)}
     for name, url in urls.items():
-        if url and not is_webhook_url(url):
+        if url and not may_be_configured(url):
             raise Refusal(21402, name=name)
 
 
-def _is_url_setting(name: str) -> bool:
-    return name.endswith(("_url", "status_callback"))
+def _url_settings(changes: Changes) -> list[str]:
+    return [name for name in changes.settings if name.endswith(("_url", "status_callback"))]
+
+
+def _on_the_wire(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _changed(platform: Platform, number: Number, *, changes: Changes) -> Number:

@@ -53,7 +53,7 @@ from trunkline.store.media import MediaFetch, insert_fetches
 from trunkline.store.messages import insert_events, insert_messages
 from trunkline.store.outbox import OutboxRow, insert_outbox
 from trunkline.store.schedule import Scheduled, insert_scheduled
-from trunkline.webhooks.request import is_webhook_url
+from trunkline.webhooks.request import is_webhook_url, may_be_configured
 
 __all__ = ["SendRequest", "accept", "prepare", "send"]
 
@@ -93,7 +93,7 @@ async def prepare(
     for url in request.media_url:
         if not is_webhook_url(url):
             raise Refusal(21620, name=url)
-    if request.status_callback and not is_webhook_url(request.status_callback):
+    if request.status_callback and not may_be_configured(request.status_callback):
         raise Refusal(21609, name=request.status_callback)
     check_timing(request, platform.clock.now())
     pool = await _pool(platform, account, request)

@@ -60,7 +60,7 @@ def with_banner(account: Account, request: SendRequest) -> SendRequest:
 
 def is_open(platform: Platform, account: Account, country: str | None) -> bool:
     """Tell whether an account may send to a country; to none for a number that belongs nowhere."""
-    limits = (platform.rules.countries, account.countries)
+    limits = (platform.rules.countries, account.allowed_countries, account.countries)
     return all(limit is None or country in limit for limit in limits)
 
 

@@ -24,7 +24,7 @@ from trunkline.store.records import (
     find_unique,
     insert_record,
 )
-from trunkline.webhooks.request import is_webhook_url
+from trunkline.webhooks.request import is_webhook_url, may_be_configured
 
 SENDER = "+15005550006"
 SENDERS_REFUSED: Mapping[str, int] = {
@@ -81,7 +81,7 @@ def message(platform: Platform, account_sid: str, request: SendRequest) -> Messa
     for url in request.media_url:
         if not is_webhook_url(url):
             raise Refusal(21620, name=url)
-    if request.status_callback and not is_webhook_url(request.status_callback):
+    if request.status_callback and not may_be_configured(request.status_callback):
         raise Refusal(21609, name=request.status_callback)
     check_timing(request, platform.clock.now())
     sender = _sender(request.from_ or "")

@@ -42,7 +42,7 @@ from trunkline.store.records import (
     page_records,
     update_record,
 )
-from trunkline.webhooks.request import is_webhook_url
+from trunkline.webhooks.request import may_be_configured
 
 # Of one account; enough for one service to each customer of a platform, and read in a moment.
 SERVICES_MAX = 1000
@@ -314,7 +314,7 @@ def _check(changes: Changes) -> None:
     checked_name(changes.friendly_name or "")
     for name, (wire, code) in _URLS.items():
         url = getattr(changes, name)
-        if url and not is_webhook_url(url):
+        if url and not may_be_configured(url):
             raise Refusal(code, name=f"`{wire}`", reason="not an absolute HTTP URL")
     period = changes.validity_period
     if period is not None and not 1 <= period <= VALIDITY_SECONDS_MAX:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from urllib.parse import urlsplit
 
 from trunkline.carriers.port import Handler, Incoming, Receipt, Submission, SubmitResult
 from trunkline.domain.address import AddressKind, parse_recipient
@@ -291,6 +292,14 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
 def _checked_text(body: str, media: tuple[str, ...]) -> Segmentation:
     """Return the body as it will be sent; an MMS is one segment however long."""
     if not body and not media:
@@ -300,7 +309,7 @@ def _checked_text(body: str, media: tuple[str, ...]) -> Segmentation:
     if len(media) > MEDIA_MAX:
         raise Refusal(21623)
     for url in media:
-        if not url.lower().startswith(("http://", "https://")):
+        if not _is_address(url):
             raise Refusal(21620, name=url)
     if media:
         return Segmentation(encoding_of(body), (body,), body_length(body))

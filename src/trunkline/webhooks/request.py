@@ -41,6 +41,8 @@ _URL = re.compile(
 )
 # Whitespace and control characters would end a request line; browsers read a backslash as a slash.
 _NEVER = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+# What RFC 3986 wants encoded, and strict programs that read a number's URLs, those in Java, too.
+_UNENCODED = re.compile(r'["<>^`{|}]')
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # What a form leaves as it is; with a plus before it, that is all that phone numbers consist of.
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
@@ -95,6 +97,16 @@ def is_webhook_url(text: str) -> bool:
     base, _, query = text.partition("?")
     # URLs of one application differ behind the question mark, which any text may follow.
     return _is_webhook_url(text if "#" in query else base)
+
+
+def may_be_configured(text: str) -> bool:
+    """Say whether *text* may be set as the URL of a webhook: it can be called, and is encoded.
+
+    What was set before is called all the same.
+    """
+    behind_host = text.partition("//")[2].partition("/")[2].partition("?")[0]
+    is_encoded = not (_UNENCODED.search(text) or "[" in behind_host or "]" in behind_host)
+    return is_encoded and is_webhook_url(text)
 
 
 @lru_cache(URLS_KEPT_MAX)
