@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from sqlalchemy import Connection
 
@@ -185,19 +186,19 @@ def _receive(
     strays: list[Stray] = []
     owed: list[DeliveryRow] = []
     answers: list[Draft] = []
+    owner_of = cache(partial(_owner_of, db))  # A batch is mostly for one number, or for few.
     for incoming in batch:
         ref = INBOUND_MARK + incoming.ref
         if ref in known:
             continue
         known.add(ref)
         # A channel's address is the number's behind its prefix.
-        number = find_unique(db, NUMBERS, incoming.recipient.rpartition(":")[2])
+        number, service, is_told = owner_of(incoming.recipient.rpartition(":")[2])
         guests = [] if number else guests_of(platform, db, carrier, incoming=incoming)
         if number is None and not guests:
             strays.append(_stray(platform, carrier, incoming))
             continue
         account_sid = number.account_sid if number else guests[0].account_sid
-        service = service_of(db, number) if number else None
         message = _message(platform, account_sid, carrier, incoming=incoming, service=service)
         if not claim_ref(db, _inbound_ref(carrier, ref, message=message)):
             continue  # Another node was brought the same text at the same moment.
@@ -213,7 +214,7 @@ def _receive(
         messages.append(message)
         if incoming.media:
             fetches.append(_fetch(message, incoming))
-        elif number and wants_webhooks(find_record(db, ACCOUNTS, account_sid)):
+        elif number and is_told:
             call = inbound_callback(platform, message, number, service=service)
             calls += [call] if call else []
     insert_strays(db, strays)
@@ -226,6 +227,17 @@ def _receive(
         insert_deliveries(db, owed)
         add_usage(db, [usage_of(message) for message in messages])
     return messages, add_drafts(platform, db, answers)
+
+
+def _owner_of(
+    db: Connection, phone_number: str
+) -> tuple[Number | None, MessagingService | None, bool]:
+    """Return a number of ours, the service it is in, and whether its account is told of texts."""
+    number = find_unique(db, NUMBERS, phone_number)
+    if number is None:
+        return None, None, False
+    is_told = wants_webhooks(find_record(db, ACCOUNTS, number.account_sid))
+    return number, service_of(db, number), is_told
 
 
 def _stray(platform: Platform, carrier: str, incoming: Incoming) -> Stray:
