@@ -119,6 +119,7 @@ class ScriptedConnector:
     def __init__(self) -> None:
         self.made: dict[str, ScriptedCarrier] = {}
         self.opened = 0
+        self.answer: Answer | None = None  # What each says from its first moment on.
 
     def check(self, settings: Mapping[str, str]) -> None:
         """Take everything."""
@@ -134,6 +135,7 @@ class ScriptedConnector:
     ) -> ScriptedCarrier:
         self.opened += 1
         self.made[name] = ScriptedCarrier(name, lanes, changed)
+        self.made[name].answer = self.answer or self.made[name].answer
         return self.made[name]
 
 
@@ -527,33 +529,6 @@ async def test_a_late_answer_spares_the_repeat(world: World) -> None:
     assert len(one.seen) == 1
     await world.told("one", world.receipt("late"))
     assert await world.status(sid) == ("delivered", None)
-
-
-@pytest.mark.parametrize("rule", ["resubmit", "fail"])
-async def test_a_crash_between_sending_and_answer_leaves_the_message_in_doubt(
-    tmp_path: Path, rule: str
-) -> None:
-    """A restart finds it and follows the setting."""
-    world = World(tmp_path)
-    one = await world.add("one", in_doubt=rule)
-    one.gate = asyncio.Event()
-    sid = str((await world.send()).json["sid"])
-    lane = next(w for w in world.app.workers if w.name == "one/0")
-    assert await lane.step()
-    tasks = [task for task in asyncio.all_tasks() if "_hand_over" in repr(task.get_coro())]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await world.app.store.close()
-
-    again = World(tmp_path)
-    await again.app.settle()
-    if rule == "fail":
-        assert await again.status(sid) == ("failed", 30008)
-    else:
-        assert [s.is_repeat for s in again.connector.made["one"].seen] == [True]
-        assert await again.status(sid) == ("sent", None)
-    await again.close()
 
 
 async def test_one_account_does_not_hold_up_another(world: World) -> None:

@@ -5,8 +5,9 @@ Rule 2: a receipt is on disk before it is acknowledged.
 Rule 3: of a message that a carrier took a segment of, no other carrier gets any.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -43,7 +44,13 @@ from trunkline.flows.statuses import (
     observation,
 )
 from trunkline.store.leases import Lease
-from trunkline.store.messages import Event, insert_events, messages_by_sid, reroute_messages
+from trunkline.store.messages import (
+    Event,
+    events_of,
+    insert_events,
+    messages_by_sid,
+    reroute_messages,
+)
 from trunkline.store.outbox import (
     CarrierRef,
     Doubt,
@@ -63,6 +70,9 @@ IN_DOUBT_SECONDS = 5.0
 # It doubles each time: who never answers may deliver every one of them. The last wait is 320 s.
 IN_DOUBT_DOUBLINGS_MAX = 6
 SUSPENDED = 30002
+LOST = "in doubt"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,15 @@ class Load:
     rows: dict[str, OutboxRow] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     submissions: list[Submission] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubtful:
+    """A message of which so many segments may have left, and whether they are submitted again."""
+
+    row: OutboxRow
+    segments: int
+    goes_again: bool
 
 
 async def claim(
@@ -87,12 +106,14 @@ async def claim(
     accounts = {sid: await platform.directory.account(sid) for sid in {r.account_sid for r in rows}}
     services = await services_of(platform, {row.sender for row in rows})
 
-    def work(db: Connection) -> tuple[Load, Changes]:
+    def work(db: Connection) -> tuple[Load, Changes, list[_Doubtful]]:
         lease.hold(db)
         return _claim(platform, db, carrier, rows=rows, accounts=accounts, services=services)
 
-    load, changed = await platform.store.write(work)
+    load, changed, doubtful = await platform.store.write(work)
     announce_changes(platform, changed)
+    if doubtful:
+        _tell_doubtful(platform, carrier, doubtful)
     return load
 
 
@@ -162,7 +183,7 @@ def _claim(
     rows: Sequence[OutboxRow],
     accounts: Mapping[str, Account | None],
     services: Mapping[str, str],
-) -> tuple[Load, Changes]:
+) -> tuple[Load, Changes, list[_Doubtful]]:
     now = platform.clock.now()
     if not mark_in_doubt(db, rows):
         there = find_outbox(db, [(r.account_sid, r.message_sid) for r in rows])
@@ -187,17 +208,73 @@ def _claim(
         going = [row for row in going if row.message_sid not in out]
     staying = {row.message_sid for row in going}
     delete_outbox(db, [r for r in rows if r.message_sid not in staying])
-    again = [(r.account_sid, r.message_sid) for r in going if r.attempts or r.in_doubt]
-    taken = refs_of(db, again) if again else {}
+    tried = [r for r in rows if r.in_doubt or (r.attempts and r.message_sid in staying)]
+    done = _taken_of(db, tried) if tried else {}
     load = Load(carrier)
     for row in going:
         message = messages[row.message_sid]
         load.rows[message.sid], load.messages[message.sid] = row, message
-        done = {ref.segment_index for ref in taken.get(message.sid, ())}
+        taken = done.get(message.sid, ())
         load.submissions.extend(
-            s for s in _submissions(platform, db, message, row=row) if s.segment_index not in done
+            s for s in _submissions(platform, db, message, row=row) if s.segment_index not in taken
         )
-    return load, changes
+    found = [
+        _Doubtful(row=row, segments=left, goes_again=row.message_sid in staying)
+        for row in tried
+        if row.in_doubt and (left := row.segments - len(done.get(row.message_sid, ()))) > 0
+    ]
+    return load, changes, _note_doubtful(platform, db, carrier, found) if found else []
+
+
+def _taken_of(db: Connection, rows: Sequence[OutboxRow]) -> dict[str, Collection[int]]:
+    """Return which segments of messages a carrier has taken."""
+    refs = refs_of(db, [(row.account_sid, row.message_sid) for row in rows])
+    return {sid: {ref.segment_index for ref in known} for sid, known in refs.items()}
+
+
+def _note_doubtful(
+    platform: Platform, db: Connection, carrier: str, found: Sequence[_Doubtful]
+) -> list[_Doubtful]:
+    """Write into the traces what becomes of these; return those whose doubt nobody recorded."""
+    fresh = [each for each in found if not _is_recorded(db, each.row)]
+    details = [
+        (each, {"carrier": carrier, "segments": each.segments, "submitted_again": each.goes_again})
+        for each in found
+    ]
+    insert_events(
+        db, [event(platform, each.row, "in_doubt", detail=detail) for each, detail in details]
+    )
+    return fresh
+
+
+def _is_recorded(db: Connection, row: OutboxRow) -> bool:
+    """Tell whether what made this row doubtful is in its trace: a crash, unlike a carrier, is not.
+
+    A lane gives up what an earlier one awaited, and then both look the same in the outbox.
+    """
+    if row.in_doubt is Doubt.UNDER_WAY:
+        return False
+    trace = events_of(db, row.account_sid, row.message_sid)
+    ends = [each for each in trace if each.kind in ("handed_over", "in_doubt")]
+    # Whoever was handed over since, and answered, is as doubtful as before, and no more.
+    is_answered = bool(ends) and ends[-1].kind == "handed_over"
+    return is_answered and any(map(_tells_of_doubt, ends))
+
+
+def _tells_of_doubt(entry: Event) -> bool:
+    if entry.kind == "in_doubt":
+        return True
+    segments = entry.detail.get("segments")
+    return isinstance(segments, list) and any(s.get("result") == LOST for s in segments)
+
+
+def _tell_doubtful(platform: Platform, carrier: str, found: Sequence[_Doubtful]) -> None:
+    """Tell the operator of what was submitted before, and not answered to anybody who lives."""
+    segments = sum(each.segments for each in found)
+    platform.meter.count("segments_submitted", segments, carrier=carrier, outcome="in_doubt")
+    facts = {"messages": len(found), "segments": segments}
+    facts["submitted_again"] = sum(each.goes_again for each in found)
+    _log.warning("found in doubt", extra={"lane": found[0].row.lane, **facts})
 
 
 def _withhold(
@@ -344,7 +421,7 @@ def _hand_over(
                 entry |= {"result": "deferred", "after_seconds": after_seconds}
                 entry |= {"reason": result.reason}
             case InDoubt(reason):
-                entry |= {"result": "in doubt", "reason": reason}
+                entry |= {"result": LOST, "reason": reason}
         segments.append(entry)
     return {"carrier": carrier, "segments": segments}
 
