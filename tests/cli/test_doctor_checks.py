@@ -74,9 +74,7 @@ STANDBY = Standby(
 @pytest.mark.parametrize(
     ("standbys", "verdict"),
     [
-        ([], OK),
         ([STANDBY], OK),
-        ([replace(STANDBY, is_synchronous=False)], WARNING),
         ([STANDBY, replace(STANDBY, name="c", behind_bytes=10**9)], WARNING),
         ([replace(STANDBY, behind_seconds=60.0)], WARNING),
         ([replace(STANDBY, behind_bytes=None, behind_seconds=None)], OK),
@@ -85,6 +83,16 @@ STANDBY = Standby(
 def test_standbys_are_judged_by_how_far_behind_they_are(standbys, verdict):
     """One that is far behind, or none that a commit waits for, would lose what was promised."""
     assert database.replication(standbys, is_waited_for=True).verdict is verdict
+
+
+@pytest.mark.parametrize("standbys", [[], [replace(STANDBY, is_synchronous=False)]])
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_commits_that_wait_for_nobody_are_wrong(standbys, is_waited_for):
+    """Each of them hangs, and what the server waits for is named; not waiting is a choice."""
+    found = database.replication(standbys, is_waited_for=is_waited_for)
+    without = WARNING if standbys else OK
+    assert found.verdict is (WRONG if is_waited_for else without)
+    assert ("commits wait for what synchronous_standby_names" in found.found) == is_waited_for
 
 
 HIDDEN = Standby(name="b", state="", is_synchronous=None, behind_bytes=None, behind_seconds=None)

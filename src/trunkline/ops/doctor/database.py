@@ -125,7 +125,8 @@ def postgres(db: Connection) -> Iterator[Finding]:
     yield connections(facts)
     yield transactions(facts)
     if not facts.is_standby:
-        yield replication(standbys(db), is_waited_for=facts.waits_for_standby)
+        is_waited_for = facts.waits_for_standby and facts.synchronous_commit != "local"
+        yield replication(standbys(db), is_waited_for=is_waited_for)
     for rows in dead_rows(db):
         yield sweeping(rows)
 
@@ -199,15 +200,22 @@ def transactions(facts: ServerFacts) -> Finding:
 
 def replication(found: list[Standby], *, is_waited_for: bool) -> Finding:
     """Judge how far behind the standbys are, and whether commits wait for one of them."""
+    shown = ", ".join(map(_standby, found)) or "no standby"
+    if is_waited_for and all(each.is_synchronous is False for each in found):
+        return wrong(
+            "replication",
+            f"{shown}; commits wait for what synchronous_standby_names says, which is not there",
+            advice="Start that standby; or take it out of synchronous_standby_names and reload the"
+            " server, and commits go on.",
+        )
     if not found:
-        return fine("replication", "no standby, or none that our user may see")
+        return fine("replication", shown)
     behind = [
         each
         for each in found
         if (each.behind_bytes or 0) > BEHIND_BYTES_MOST
         or (each.behind_seconds or 0) > BEHIND_SECONDS_MOST
     ]
-    shown = ", ".join(map(_standby, found))
     if behind:
         return doubtful(
             "replication",
