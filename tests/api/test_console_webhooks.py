@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,47 @@ async def test_hosts_and_webhooks_are_shown_with_why(
     await trunkline.run_for(2)
     page = await browser.read("/webhooks")
     assert page.index(HOST) < page.index("slow.bad.example")
-    assert page.count("11200 ") == 3
+    assert page.count("11200 ") == 4
     assert f'href="/console/messages/{sid}"' in page
     assert re.findall(r'<span class="pill">(\w+)<', page) == ["delivered", "sent"]
     assert 'href="/console/webhooks" aria-current="page"' in page
-    assert "Nothing was given up for this host" in await browser.read(
-        "/webhooks?host=slow.bad.example"
-    )
+
+
+async def test_what_waits_for_a_host_is_told(trunkline: Trunkline, browser: Browser) -> None:
+    """How much, until when, and why."""
+    trunkline.receiver.script = refuse_bad
+    await trunkline.send(StatusCallback="https://slow.bad.example/status")
+    await trunkline.run_for(2)
+    page = await browser.read("/webhooks?host=slow.bad.example")
+    assert "Nothing was given up for this host" in page
+    (queue,) = re.findall(r'id="queue".*?</div>', page, re.DOTALL)
+    assert "<strong>2</strong> wait" in queue
+    at = trunkline.clock.now()
+    (tried, planned) = sorted(re.findall(r'<time datetime="([^"]+)"', queue))
+    assert datetime.fromisoformat(tried) < at < datetime.fromisoformat(planned)
+    assert "11200 " in queue
+    assert "None waits." in await browser.read("/webhooks?host=good.example")
+
+
+async def test_the_list_is_there_before_something_is_given_up(browser: Browser) -> None:
+    """So that a page which is open can fill it."""
+    assert 'id="rows" data-live="webhook"' in await browser.read("/webhooks")
+
+
+async def test_buttons_say_what_they_are_about(trunkline: Trunkline, browser: Browser) -> None:
+    """In one sentence each."""
+    (sid,) = await give_up(trunkline)
+    names = [
+        tag["aria-label"]
+        for name, tag in Markup(await browser.read("/webhooks")).tags
+        if name in ("button", "summary")
+    ]
+    assert names[:4] == [
+        f"Replay all for {HOST}",
+        f"Discard… all for {HOST}",
+        f"Throw 2 away for good: all for {HOST}",
+        f"Replay delivered of {sid}",
+    ]
 
 
 async def test_a_host_is_replayed_or_thrown_away(trunkline: Trunkline, browser: Browser) -> None:
@@ -137,6 +172,7 @@ async def test_it_is_the_main_accounts(trunkline: Trunkline) -> None:
     for method, path in (("GET", "/webhooks"), ("POST", "/webhooks/replay")):
         answer = await browser.request(method, path, **login)
         assert answer.status in (403, 404)
+        assert b"Carriers" not in answer.body
     home = await browser.request("GET", "/messages", **login)
     assert "/console/webhooks" not in home.body.decode()
 

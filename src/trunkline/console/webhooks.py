@@ -16,6 +16,7 @@ from trunkline.store.parked import COUNTED_MAX
 
 ROWS_MAX = 50
 REASON_SHOWN_MAX = 160  # A receiver may answer anything.
+NOT_YOURS = "Webhooks that were not delivered are shown to the main account."
 GONE = "That webhook is not among those that were given up any more."
 
 
@@ -40,7 +41,7 @@ async def discard_host(visit: Visit) -> Response:
 
 async def replay_one(visit: Visit) -> Response:
     """Make one webhook again, with the others of its message."""
-    visit.require_main_account()
+    _require_main_account(visit)
     try:
         await replay.replay(visit.platform, visit.request.path_params["sid"])
     except Refusal:
@@ -50,7 +51,7 @@ async def replay_one(visit: Visit) -> Response:
 
 async def discard_one(visit: Visit) -> Response:
     """Throw one webhook away."""
-    visit.require_main_account()
+    _require_main_account(visit)
     try:
         await replay.discard(visit.platform, visit.request.path_params["sid"])
     except Refusal:
@@ -77,7 +78,7 @@ def webhooks_path(**query: str) -> str:
 
 
 async def _page(visit: Visit, *, mistake: str = "") -> Response:
-    visit.require_main_account()
+    _require_main_account(visit)
     query = visit.request.query_params
     host, before = query.get("host", ""), query.get("before", "")
     found = await replay.listed(
@@ -93,6 +94,7 @@ async def _page(visit: Visit, *, mistake: str = "") -> Response:
         "webhooks.html",
         status_code=400 if mistake else 200,
         hosts=await replay.hosts(visit.platform),
+        queue=await replay.queue(visit.platform, host) if host else None,
         rows=rows,
         host=host,
         older=older,
@@ -104,9 +106,14 @@ async def _page(visit: Visit, *, mistake: str = "") -> Response:
     )
 
 
+def _require_main_account(visit: Visit) -> None:
+    if not visit.sees_phones:
+        raise HTTPException(404, NOT_YOURS)
+
+
 async def _host(visit: Visit) -> WebhookFilter:
     """Return what a form chooses; one that names no host must not mean all of them."""
-    visit.require_main_account()
+    _require_main_account(visit)
     host = (await visit.form()).get("host", "")
     if not host:
         raise HTTPException(400, "Say for which host.")

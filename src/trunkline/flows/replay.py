@@ -6,6 +6,7 @@ later status was told meanwhile does not keep an earlier one back, for each is o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -20,15 +21,17 @@ from trunkline.store.parked import (
     discard_parked,
     find_parked,
     last_attempts,
+    last_tried,
     load_parked,
     newest_by_host,
+    next_try,
     page_webhooks,
     trim_attempts,
     unpark,
 )
 from trunkline.store.retention import lower_mark
 
-__all__ = ["Done", "Host", "Listed", "WebhookFilter"]
+__all__ = ["Done", "Host", "Listed", "Queue", "WebhookFilter"]
 
 BATCH_MAX = 200  # In one commit; some 10 ms.
 AT_ONCE_MAX = 10_000  # In one request: about a second. Whoever has more to replay asks again.
@@ -46,11 +49,20 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """How the webhooks for one host stand; last is the last attempt at the newest parked one."""
+    """How the webhooks for one host stand; last is the last attempt at one of them."""
 
     name: str
     waiting: int
     parked: int
+    last: AttemptRow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What waits for one host; next_at is None where nothing waits for a later time than now."""
+
+    waiting: int
+    next_at: datetime | None
     last: AttemptRow | None
 
 
@@ -87,17 +99,33 @@ async def hosts(platform: Platform) -> list[Host]:
         parked = newest_by_host(db, is_parked=True)
         waiting = newest_by_host(db, is_parked=False)
         none = (0, "")
-        found = [
-            Host(
-                name=name,
-                waiting=waiting.get(name, none)[0],
-                parked=parked.get(name, none)[0],
-                last=_last_at(db, parked.get(name, none)[1]),
-            )
+        counts = [
+            (-parked.get(name, none)[0], -waiting.get(name, none)[0], name)
             for name in parked | waiting
         ]
-        found.sort(key=lambda host: (-host.parked, -host.waiting, host.name))
-        return found[:HOSTS_MAX]
+        return [
+            Host(
+                name=name,
+                waiting=-waits,
+                parked=-given_up,
+                last=_last_at(db, name, parked=parked.get(name, none)[1]),
+            )
+            for given_up, waits, name in sorted(counts)[:HOSTS_MAX]
+        ]
+
+    return await platform.store.read(query)
+
+
+async def queue(platform: Platform, host: str) -> Queue:
+    """Return what waits for a host."""
+    wanted, now = WebhookFilter(is_parked=False, host=host), platform.clock.now()
+
+    def query(db: Connection) -> Queue:
+        return Queue(
+            waiting=count_webhooks(db, wanted),
+            next_at=next_try(db, host, now=now),
+            last=_last_at(db, host),
+        )
 
     return await platform.store.read(query)
 
@@ -175,10 +203,11 @@ def _unpark(platform: Platform, db: Connection, rows: Sequence[CallbackRow]) -> 
     return done
 
 
-def _last_at(db: Connection, sid: str) -> AttemptRow | None:
-    """Return the last attempt at a webhook; None where there was none, or no webhook."""
-    row = find_parked(db, sid) if sid else None
-    return None if row is None else last_attempts(db, [row]).get(sid)
+def _last_at(db: Connection, host: str, *, parked: str = "") -> AttemptRow | None:
+    """Return the later of the last attempts at what waits for a host and at one that is parked."""
+    found = (find_parked(db, parked) if parked else None, last_tried(db, host))
+    rows = [row for row in found if row is not None]
+    return max(last_attempts(db, rows).values(), key=lambda attempt: attempt.at, default=None)
 
 
 def _required(db: Connection, sid: str) -> CallbackRow:

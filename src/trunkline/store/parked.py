@@ -1,6 +1,6 @@
 """Webhooks looked at from outside: which wait, which were given up, and at whom that lies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,8 @@ from trunkline.store.tables import callback_attempts, callbacks
 
 PREFIX = "CB"
 COUNTED_MAX = 10_000  # Past this, "10,000 or more" says as much.
+TURNS_LOOKED_AT_MAX = 8  # Accounts at one host, each for some seeks; one program has one or two.
+LATEST_MAX = 20  # Those that were replayed a moment ago may wait longer than one that was tried.
 ATTEMPTS_KEPT_MAX = 50  # Of a webhook that is replayed again and again; some 60 kB.
 
 
@@ -84,6 +86,25 @@ def newest_by_host(db: Connection, *, is_parked: bool) -> dict[str, tuple[int, s
     return {row[0]: (row[1], row[2]) for row in db.execute(query)}
 
 
+def last_tried(db: Connection, host: str) -> CallbackRow | None:
+    """Return, of what waits for a host after an attempt, what waits longest; few are looked at.
+
+    What failed waits for a later time than what is new does.
+    """
+    found = [row for account in _accounts_at(db, host) if (row := _latest_tried(db, host, account))]
+    return max(found, key=_due, default=None)
+
+
+def next_try(db: Connection, host: str, *, now: datetime) -> datetime | None:
+    """Return when something that waits for a host is tried next; None if that is now or never."""
+    column = callbacks.c
+    soonest = (
+        db.execute(select(func.min(column.due_at)).where(_at(host, account), column.due_at > now))
+        for account in _accounts_at(db, host)
+    )
+    return min((at for result in soonest if (at := result.scalar())), default=None)
+
+
 def last_attempts(db: Connection, rows: Iterable[CallbackRow]) -> dict[str, AttemptRow]:
     """Return the last attempt at each of these webhooks, by its SID."""
     found: dict[str, AttemptRow] = {}
@@ -125,6 +146,40 @@ def trim_attempts(db: Connection, row: CallbackRow) -> None:
     oldest_to_go = db.execute(edge).scalar()
     if oldest_to_go is not None:
         db.execute(delete(callback_attempts).where(_tries(row), column.sid <= oldest_to_go))
+
+
+def _accounts_at(db: Connection, host: str) -> Iterator[str]:
+    """Give out the first accounts of which something waits for a host."""
+    account: str | None = ""
+    for _ in range(TURNS_LOOKED_AT_MAX):
+        column = callbacks.c
+        here = (column.host == host) & column.due_at.is_not(None) & (column.account_sid > account)
+        account = db.execute(select(func.min(column.account_sid)).where(here)).scalar()
+        if account is None:
+            return
+        yield account
+
+
+def _latest_tried(db: Connection, host: str, account_sid: str) -> CallbackRow | None:
+    latest = (
+        select(*COLUMNS)
+        .where(_at(host, account_sid))
+        .order_by(callbacks.c.due_at.desc(), callbacks.c.sid.desc())
+        .limit(LATEST_MAX)
+    )
+    rows = (CallbackRow(**row._mapping) for row in db.execute(latest))
+    return next((row for row in rows if row.attempts), None)
+
+
+def _due(row: CallbackRow) -> datetime:
+    assert row.due_at is not None  # Of what waits.
+    return row.due_at
+
+
+def _at(host: str, account_sid: str) -> ColumnElement[bool]:
+    column = callbacks.c
+    is_there = and_(column.host == host, column.account_sid == account_sid)
+    return and_(is_there, column.due_at.is_not(None))
 
 
 _HERE = and_(
