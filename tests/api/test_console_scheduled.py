@@ -31,6 +31,7 @@ async def test_what_waits_is_shown_in_the_order_of_its_times(
     assert actions(page) == [
         f"/console/scheduled/{message['sid']}/cancel" for message in (soon, late)
     ]
+    assert page.count(f'title="{sid}"><bdi>Reminders</bdi>') == 2
     assert "/console/scheduled" in await browser.read("/messages")
 
 
