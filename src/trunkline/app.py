@@ -148,7 +148,8 @@ class App:
         self.clock = clock
         self.chance = chance
         self.holdings = self._first_holdings()
-        base_url = reachable(config.model_copy(update={"port": port}).public_url)
+        at_port = config.model_copy(update={"port": port})
+        base_url, self._local_url = map(reachable, (at_port.public_url, at_port.local_url))
         self.bells, self.feed = Bells(), Feed()
         self.network = self._network()
         self.metrics = self.store.meter = Metrics()
@@ -198,6 +199,7 @@ class App:
             auth_token=self.vault.open(account.sealed_token),
             phone_number=number.phone_number if number else "",
             is_first_start=self.holdings.is_first_start,
+            local_url=self._local_url,
         )
 
     def use_sender(self, sender: Requester) -> None:

@@ -389,9 +389,14 @@ class Config(BaseModel):
 
     @property
     def public_url(self) -> str:
-        """The base URL as set, else one made of host and port."""
+        """The base URL as set, else the local one."""
+        return self.base_url or self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """The URL that host and port make: there it answers without anything before it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.base_url or f"http://{host}:{self.port}"
+        return f"http://{host}:{self.port}"
 
 
 def load_config(

@@ -25,13 +25,15 @@ class Credentials:
     auth_token: str
     base_url: str
     phone_number: str
+    local_url: str = ""  # Where it answers on this machine, whatever stands before it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedFacts:
     """What the person who started the server is told once it answers.
 
-    upstream is the carrier that the environment offered.
+    local_url is where it answers on this machine; upstream is the carrier that the environment
+    offered.
     """
 
     base_url: str
@@ -40,6 +42,7 @@ class StartedFacts:
     auth_token: str
     phone_number: str
     is_first_start: bool
+    local_url: str = ""
     smpp: tuple[str, ...] = ()
     upstream: str = ""
 
@@ -84,6 +87,7 @@ def read_credentials(data_dir: Path) -> Credentials:
     path = data_dir / CREDENTIALS_FILE
     try:
         values = json.loads(_read(path))
+        values.setdefault("local_url", "")  # An older server did not say.
         return Credentials(**{field.name: str(values[field.name]) for field in fields(Credentials)})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(

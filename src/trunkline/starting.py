@@ -107,5 +107,6 @@ def credentials_of(facts: StartedFacts) -> Credentials:
         account_sid=facts.account_sid,
         auth_token=facts.auth_token,
         base_url=facts.base_url,
+        local_url=facts.local_url,
         phone_number=facts.phone_number,
     )

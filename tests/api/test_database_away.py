@@ -31,7 +31,10 @@ async def test_callers_are_told_to_come_again(
     cluster.stop()
     listing = f"{trunkline.base}/Messages.json"
     answers = [await trunkline.send(), await trunkline.request("GET", listing)]
-    assert [(answer.status, answer.json["code"]) for answer in answers] == [(503, 20503)] * 2
+    answers.append(await trunkline.request("GET", "/trunkline/v1/nodes"))
+    assert [(answer.status, answer.json["code"]) for answer in answers] == [(503, 20503)] * 3
+    console = await trunkline.request("GET", "/console/messages", auth=None)
+    assert (console.status, b"cannot be reached" in console.body) == (503, True)
     cluster.start()
     after = await trunkline.send()
     await trunkline.run_for(60)

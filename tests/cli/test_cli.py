@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -114,6 +114,18 @@ def leave(directory: Path, *, base_url: str) -> Path:
     return directory
 
 
+def test_a_server_behind_a_proxy_is_asked_itself(
+    platform: Platform, call: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Whether or not the way to it from outside is open at the moment."""
+    directory = leave(tmp_path / "behind", base_url="https://127.0.0.1:1")
+    left = read_credentials(directory)
+    assert left.local_url == ""
+    write_credentials(directory, replace(left, local_url=platform.base_url))
+    result = call("--data-dir", str(directory), "messages")
+    assert result.exit_code == 0, result.output
+
+
 def message(**changes: object) -> dict[str, object]:
     return {
         "sid": SID,
@@ -138,6 +150,7 @@ def test_credentials_are_shown_while_the_platform_is_down(
         "auth_token": TOKEN,
         "base_url": "http://127.0.0.1:1",
         "phone_number": NUMBER,
+        "local_url": "",
     }
     after = call("credentials", "--json", "--data-dir", down)
     before = CliRunner().invoke(commands, ["--data-dir", down, "credentials", "--json"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -16,8 +18,11 @@ from tests.pooler import Pooler
 from tests.postgres import ADMIN, Cluster
 from tests.severing import Cut, Way
 from trunkline.store import marks, postgres
+from trunkline.store.migrations.versions.v0010_statistics import TEXTS
+from trunkline.store.migrations.versions.v0010_statistics import upgrade as upgrade_statistics
 from trunkline.store.opening import FILE, open_store
 from trunkline.store.postgres import PostgresStore
+from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.store import Database
 
 pytestmark = pytest.mark.postgresql
@@ -294,6 +299,36 @@ async def test_a_text_with_nul_is_kept(store: Database) -> None:
     await store.write(lambda db: db.execute(text("INSERT INTO t VALUES (1, :s)"), {"s": "a\0b"}))
     kept = await store.read(lambda db: db.execute(text("SELECT note FROM t")).scalar_one())
     assert kept == "a\ufffdb"
+
+
+async def test_statistics_hold_no_texts(url: str) -> None:
+    """Redaction cannot reach them there; what was noted before is forgotten as well."""
+    noted = """SELECT count(*) FROM pg_stats WHERE schemaname = current_schema()
+        AND tablename || '.' || attname = ANY(%s)"""
+    names = [f"{table}.{column}" for table, columns in TEXTS.items() for column in columns]
+    tables = ", ".join(TEXTS)
+    with psycopg.connect(url, autocommit=True) as db:
+        for sql in (
+            "ALTER TABLE messages ALTER COLUMN body SET STATISTICS -1",
+            """INSERT INTO messages (account_sid, position, sid, direction, status, recipient, body,
+                encoding, num_segments, num_media, carrier, validity_seconds, created_at,
+                updated_at, options)
+                SELECT 'AC1', n::text, 'SM' || n, 'inbound', 'received', '+1', 'secret ' || n,
+                'GSM-7', 1, 0, 'c', 1, n, n, '{}' FROM generate_series(1, 100) AS n""",
+            f"ANALYZE {tables}",
+        ):
+            db.execute(sql)
+        assert db.execute(noted, [names]).fetchone() == (1,)
+    engine = open_engine(parse_address(url))
+    with engine.connect() as connection, connection.begin():
+        context = MigrationContext.configure(connection)
+        with Operations.context(context):
+            upgrade_statistics()
+    engine.dispose()
+    with psycopg.connect(url, autocommit=True) as db:
+        assert db.execute(noted, [names]).fetchone() == (0,)
+        db.execute(f"ANALYZE {tables}")
+        assert db.execute(noted, [names]).fetchone() == (0,)
 
 
 async def test_texts_are_ordered_by_their_bytes(tmp_path: Path) -> None:

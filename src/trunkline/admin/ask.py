@@ -84,6 +84,8 @@ def endpoint(
             return render(error_answer(refusal, path=request.url.path))
         except ClientDisconnect:
             return Response(status_code=400)
+        except ConnectionError:  # The store's, and nothing was done.
+            return render(error_answer(Refusal(20503), path=request.url.path))
 
     return answer
 

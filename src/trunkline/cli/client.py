@@ -53,7 +53,7 @@ class Platform:
     @property
     def base_url(self) -> str:
         """The URL that answers on this machine."""
-        return reachable(self.credentials.base_url)
+        return reachable(self.credentials.local_url or self.credentials.base_url)
 
     def fetch(self, path: str, query: Fields = ()) -> Document:
         """Return the document at *path*, which starts with a slash."""

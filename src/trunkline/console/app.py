@@ -29,7 +29,7 @@ from trunkline.console.carriers import (
 )
 from trunkline.console.connect import change_number, reveal_token, show_connect
 from trunkline.console.consent import show_consent
-from trunkline.console.gate import Gate
+from trunkline.console.gate import Gate, unavailable
 from trunkline.console.live import Live
 from trunkline.console.log import show_log
 from trunkline.console.media import serve_medium, upload
@@ -163,8 +163,15 @@ def _routes(platform: Platform, network: Network, live: Live) -> Starlette:
 
     return Starlette(
         routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
-        exception_handlers={HTTPException: _refusals(platform, network)},
+        exception_handlers={
+            HTTPException: _refusals(platform, network),
+            ConnectionError: _unavailable,  # The store's.
+        },
     )
+
+
+async def _unavailable(_: Request, __: Exception) -> Response:
+    return unavailable()
 
 
 def _refusals(

@@ -16,6 +16,7 @@ from trunkline.domain.account import AccountStatus
 from trunkline.flows.platform import Platform
 
 REALM = "Trunkline console"
+UNAVAILABLE_SECONDS = 5
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -68,9 +69,12 @@ class Gate:
         is_proxied = scope.get("http_version") == _HTTP_OF_PROXIES or any(
             name in headers for name in _PROXY_HEADERS
         )
-        outcome = self._objection(scope["method"], headers) or await self._actor(
-            headers, is_proxied=is_proxied
-        )
+        try:
+            outcome = self._objection(scope["method"], headers) or await self._actor(
+                headers, is_proxied=is_proxied
+            )
+        except ConnectionError:  # The store's.
+            outcome = unavailable()
         # Files may be kept, but asked about: after an upgrade the old ones must not stay.
         is_file = scope["path"].startswith(f"{PREFIX}/static/")
         send = _with_headers(send, caching="no-cache" if is_file else "no-store")
@@ -107,6 +111,15 @@ class Gate:
             status_code=401,
             headers={"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'},
         )
+
+
+def unavailable() -> Response:
+    """Return what is answered while the database cannot be reached; no page can be made then."""
+    return PlainTextResponse(
+        "The database cannot be reached at the moment; nothing was changed. Try again.",
+        status_code=503,
+        headers={"Retry-After": str(UNAVAILABLE_SECONDS)},
+    )
 
 
 def _is_ours(headers: Headers, host: str) -> bool:
