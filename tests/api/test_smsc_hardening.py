@@ -1,12 +1,14 @@
 """The SMPP server under attack: guesses, floods, who never reads, and names that change hands."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -17,6 +19,8 @@ from tests.api.test_smsc_binds import add, make_certificate, status_of
 from tests.esme import PHONE, Esme, part, serving, text
 from tests.harness import Trunkline
 from trunkline.app import StartupError
+from trunkline.domain.carrier import SmppCredential
+from trunkline.domain.sending import Draft
 from trunkline.flows import customers
 from trunkline.flows.customers import BindTrouble, Wishes, sign_in
 from trunkline.smpp.fields import SmeAddress
@@ -24,9 +28,9 @@ from trunkline.smpp.pdu import BindTransceiver, EnquireLink, SubmitMulti
 from trunkline.smpp.receipt import parse_receipt
 from trunkline.smpp.status import CommandStatus
 from trunkline.smpp.wire import encode
-from trunkline.smsc import binds, connection, door, server
+from trunkline.smsc import binds, connection, desk, door, server
 from trunkline.smsc.binds import Binds
-from trunkline.smsc.desk import Desk, Request
+from trunkline.smsc.desk import Desk, Reply, Request
 from trunkline.smsc.server import SmscServer
 from trunkline.store.tables import deliveries, inbound_segments
 
@@ -309,13 +313,16 @@ async def test_a_simulator_trusts_no_name(
         assert (await esme.submit(text()))[0][0] == C.ESME_RINVDSTADR
 
 
-async def flood(port: int, octets: bytes) -> socket.socket:
-    """Send all of it as a peer that reads nothing and has little room."""
+async def flood(port: int, octets: bytes, *, bind: bytes = b"") -> socket.socket:
+    """Send all of it as a peer that has little room and reads an answer to its bind at most."""
     loop = asyncio.get_running_loop()
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
     await loop.sock_connect(raw, ("127.0.0.1", port))
+    if bind:
+        await loop.sock_sendall(raw, bind)
+        await loop.sock_recv(raw, 1024)
     sending = loop.create_task(loop.sock_sendall(raw, octets))
     await asyncio.wait([sending], timeout=2)
     sending.cancel()
@@ -325,13 +332,16 @@ async def flood(port: int, octets: bytes) -> socket.socket:
 async def test_who_never_reads_holds_no_place(
     trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stranger who asks a lot, then talks nonsense, is gone although he does not take leave."""
+    """Who asks a lot, then talks nonsense, is gone although he does not take leave."""
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.1)
-    # Answers that would never leave: the system's own buffers hold no more than some.
+    # Answers that would never leave: the system's own buffers hold few of them.
     monkeypatch.setattr(connection.Connection, "_keeps_up", lambda self: True)
     async with serving(trunkline.app, connections_max=1) as smsc:
-        octets = encode(EnquireLink(), 1) * 400_000 + bytes(16)
-        with await flood(smsc.port, octets):
+        bind = encode(BindTransceiver(system_id="simulator", password="password"), 1)
+        octets = encode(EnquireLink(), 1) * 20_000 + bytes(16)
+        with socket.socket(fileno=os.dup(smsc._servers[0].sockets[0].fileno())) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with await flood(smsc.port, octets, bind=bind):
             async with asyncio.timeout(10):
                 while smsc._house.connected:
                     await asyncio.gather(*(c.closed for c in smsc._house.connected))
@@ -353,6 +363,128 @@ async def test_answers_that_nobody_reads_do_not_pile_up(
             await asyncio.sleep(0)
         assert 0 < deaf._transport.get_write_buffer_size() < 1_000_000
         assert len(deaf._inbox) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "octets", [encode(EnquireLink(), 1), bytes.fromhex("00000010000001110000000000000001")]
+)
+async def test_a_stranger_may_say_little(smsc: SmscServer, octets: bytes) -> None:
+    """Who talks and does not bind is let go of, with an answer to what he said in time."""
+    async with await Esme.connect(smsc.port) as stranger:
+        assert stranger.transport
+        answered = 0
+
+        def count(data: bytes) -> None:
+            nonlocal answered
+            answered += len(data)
+
+        stranger.data_received = count  # type: ignore[method-assign]
+        stranger.transport.write(octets * (connection.STRANGER_OCTETS_MAX // len(octets) + 1))
+        await stranger.until(stranger.closed)
+        assert answered == connection.STRANGER_OCTETS_MAX
+
+
+async def test_what_follows_a_bind_waits_for_its_answer(smsc: SmscServer) -> None:
+    """A client that does not wait is no stranger who talks."""
+    bind = encode(BindTransceiver(system_id="simulator", password="password"), 1)
+    rest = encode(EnquireLink(), 2) * 2_000
+    async with await Esme.connect(smsc.port) as hasty:
+        assert hasty.transport
+        left, done = len(rest), asyncio.Event()
+
+        def count(data: bytes) -> None:
+            nonlocal left
+            left -= len(data)
+            if left <= 0:
+                done.set()
+
+        hasty.data_received = count  # type: ignore[method-assign]
+        hasty.transport.write(bind + rest)
+        await asyncio.wait_for(done.wait(), 10)
+
+
+async def test_a_flood_is_read_in_turns(smsc: SmscServer) -> None:
+    """A little in each turn of the loop, of all connections together, and all get on."""
+    octets = encode(EnquireLink(), 1) * 2_000
+    one, other = [await bound(smsc.port, "simulator", "password") for _ in range(2)]
+    async with one, other:
+        flooded = list(smsc._house.connected)
+        for each in flooded:
+            each.data_received(octets)
+        before = [len(octets)] * 2
+        turns = 0
+        while any(before):
+            await asyncio.sleep(0)
+            left = [len(each._inbox) for each in flooded]
+            assert sum(before) - sum(left) <= connection.TURN_OCTETS_MAX
+            assert abs(left[0] - left[1]) <= connection.TURN_OCTETS_MAX
+            before, turns = left, turns + 1
+        assert turns >= 2 * len(octets) // connection.TURN_OCTETS_MAX
+
+
+async def test_many_submissions_leave_turns_to_others(
+    trunkline: Trunkline, smsc: SmscServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come together, so many messages at most are made in one turn."""
+    loop, turn, made = asyncio.get_running_loop(), 0, Counter[int]()
+
+    def count_turns() -> None:
+        nonlocal turn
+        turn += 1
+        ticking[0] = loop.call_soon(count_turns)
+
+    async def noted(*args: Any) -> Draft:
+        made[turn] += 1
+        return await customers.draft_of(*args)
+
+    ticking = [loop.call_soon(count_turns)]
+    monkeypatch.setattr(desk, "draft_of", noted)
+    credential = await customers.find(trunkline.app.platform, "simulator")
+    asked = [Request(number, text()) for number in range(3 * desk.TURN_DRAFTS_MAX)]
+    replies = await Desk(trunkline.app.platform).answer(credential, asked, now=0.0)
+    ticking[0].cancel()
+    assert {reply.command_status for reply in replies} == {C.ESME_ROK}
+    assert max(made.values()) <= desk.TURN_DRAFTS_MAX
+
+
+async def test_who_asks_for_many_is_answered_in_portions(
+    smsc: SmscServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A submission to many counts as so many, and all are answered, in order."""
+    portions = []
+    answer = Desk.answer
+
+    async def noted(
+        here: Desk, credential: SmppCredential, requests: Sequence[Request], *, now: float
+    ) -> list[Reply]:
+        portions.append(len(requests))
+        return await answer(here, credential, requests, now=now)
+
+    monkeypatch.setattr(Desk, "answer", noted)
+    monkeypatch.setattr(connection, "ASKED_MAX", 10)
+    many = tuple(SmeAddress(1, 1, f"15558675{n:03}") for n in range(6))
+    pdu = SubmitMulti(source_addr="442071838750", dest_address=many, short_message=b"Hello")
+    async with await bound(smsc.port, "simulator", "password") as esme:
+        answers = await asyncio.gather(*(esme.ask(pdu) for _ in range(20)))
+    assert {status for status, _ in answers} == {C.ESME_ROK}
+    assert sum(portions) == 20
+    assert max(portions) == 2
+
+
+async def test_what_was_said_before_a_connection_ended_is_heard(
+    trunkline: Trunkline, smsc: SmscServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who submits and hangs up at once has submitted, whoever has the turn."""
+    async with await bound(smsc.port, "simulator", "password") as esme:
+        (here,) = smsc._house.connected
+        monkeypatch.setattr(connection.Turns, "wait", lambda turns, who: None)
+        here.data_received(encode(text(b"Bye"), 9))
+        assert here._transport
+        here._transport.abort()
+        await esme.until(esme.closed)
+    await trunkline.run_for(5)
+    shown = await trunkline.app.network.inbox("+" + PHONE)
+    assert [each.body for each in shown] == ["Bye"]
 
 
 async def test_strangers_of_one_host_leave_room_for_others(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import structlog
@@ -40,6 +40,7 @@ from trunkline.smpp.session import Session
 from trunkline.smpp.states import BOUND, Role, State
 from trunkline.smpp.status import CommandStatus
 from trunkline.smpp.tlv import SC_INTERFACE_VERSION
+from trunkline.smpp.wire import PDU_SIZE_MAX
 from trunkline.smsc.binds import Binds
 from trunkline.smsc.courier import Courier
 from trunkline.smsc.desk import SUBMISSIONS, Desk, Reply, Request
@@ -57,8 +58,11 @@ INACTIVITY_SECONDS = 86_400.0
 # What waits for our answers: beyond it the peer is not read from, so that it sends no faster.
 ASKED_MAX = 600
 ASKED_OCTETS_MAX = 2_097_152
-# The session answers some things at once, which waits in memory; 16 kB hold some 300 PDUs.
-SLICE = 16_384
+# Read in one turn of the event loop, of all connections together: who else waits for the loop waits
+# no longer than 128 of the smallest PDUs take, some 3 ms.
+TURN_OCTETS_MAX = 2_048
+# Of one that is not bound: room for a bind with all that it may carry, and for some impatience.
+STRANGER_OCTETS_MAX = 4_096
 SYSTEM_ID = "Trunkline"
 INTERFACE_VERSION = 0x34
 
@@ -76,6 +80,37 @@ _TROUBLES = {
 log = structlog.get_logger()
 
 
+class Turns:
+    """Lets connections read what has come one after the other, some in each turn of the loop.
+
+    Who sends the most gets no more of a turn than who sends a little.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Connection] = deque()
+        self._is_called = False
+
+    def wait(self, connection: "Connection") -> None:
+        """Let a connection, which does not wait yet, have its turn after those that wait."""
+        self._waiting.append(connection)
+        self._call()
+
+    def _call(self) -> None:
+        if not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._is_called = False
+        left, count = TURN_OCTETS_MAX, len(self._waiting)
+        if count > 1:
+            self._call()
+        # Each once: who has more to read waits again.
+        while left > 0 and count > 0:
+            left -= self._waiting.popleft().read_on(left)
+            count -= 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What all connections share."""
@@ -86,6 +121,7 @@ class House:
     courier: Courier
     connected: set["Connection"]
     connections_max: int
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(slots=True)
@@ -124,6 +160,9 @@ class Connection(asyncio.Protocol):
         self._inbox = bytearray()
         self._asked: list[Request] = []
         self._asked_octets = 0
+        self._unasked_octets = 0
+        self._strange_octets = 0
+        self._is_waiting = False
         self._serving: asyncio.Task[None] | None = None
         self._binding: asyncio.Task[None] | None = None
         self._to_send: deque[tuple[DeliverSm, _Parcel]] = deque()
@@ -172,6 +211,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; what was on its way to the peer is sent again."""
+        # What it said last may be that it took something.
+        self._read(TURN_OCTETS_MAX)
+        self._inbox.clear()
         for event in self._session.close():
             self._take(event, [])
         for _, parcel in self._to_send:
@@ -186,9 +228,10 @@ class Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Take octets."""
+        """Take octets, to be read in turns."""
         self._inbox += data
-        self._read_on()
+        self._wait_for_turn()
+        self._see_to_reading()
 
     def pause_writing(self) -> None:
         """Send no more: the peer does not read."""
@@ -197,7 +240,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._is_choked = False
-        self._read_on()
+        self._wait_for_turn()
+        self._after()
         self._house.courier.wake()
 
     def deliver(self, row: DeliveryRow, pdus: list[DeliverSm]) -> None:
@@ -219,27 +263,63 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once."""
+        self._inbox.clear()
         if self._transport is not None:
             self._transport.abort()
 
-    def _read_on(self) -> None:
-        """Read what has come, as far as we are not behind with answers."""
+    def read_on(self, octets_max: int) -> int:
+        """Read some of what has come, in a turn that was waited for; return how much."""
+        self._is_waiting = False
+        count = self._read(octets_max)
+        self._after()
+        self._wait_for_turn()
+        return count
+
+    def _read(self, octets_max: int) -> int:
+        """Read some of what has come, unless we are behind with answers; return how much."""
+        if not self._keeps_up():
+            return 0
+        if self._is_stranger:
+            octets_max = min(octets_max, STRANGER_OCTETS_MAX - self._strange_octets)
+        octets = bytes(self._inbox[:octets_max])
+        del self._inbox[:octets_max]
         requests: list[Request] = []
-        while self._inbox and self._keeps_up():
-            octets = bytes(self._inbox[:SLICE])
-            del self._inbox[:SLICE]
-            for event in self._session.receive(octets, self._loop.time()):
-                self._take(event, requests)
-            self._asked_octets += len(octets) if requests else 0
+        for event in self._session.receive(octets, self._loop.time()):
+            self._take(event, requests)
+        if self._is_stranger:
+            self._strange_octets += len(octets)
+        # The first of the requests may have begun in a turn before.
+        self._unasked_octets = min(self._unasked_octets + len(octets), PDU_SIZE_MAX)
         if requests:
             self._asked += requests
+            self._asked_octets += self._unasked_octets
+            self._unasked_octets = 0
             if self._serving is None:
                 self._serving = asyncio.create_task(self._serve())
-        self._after()
+        return len(octets)
+
+    def _wait_for_turn(self) -> None:
+        if self._inbox and self._keeps_up() and not self._is_waiting:
+            self._is_waiting = True
+            self._house.turns.wait(self)
+
+    def _see_to_reading(self) -> None:
+        """Take no more from the peer than we can read soon."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if len(self._inbox) > TURN_OCTETS_MAX or (self._inbox and not self._keeps_up()):
+            transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
 
     def _keeps_up(self) -> bool:
         is_behind = self._session.unanswered >= ASKED_MAX or self._asked_octets > ASKED_OCTETS_MAX
-        return not is_behind and not self._is_choked
+        return not (is_behind or self._is_choked or self._is_spent())
+
+    def _is_spent(self) -> bool:
+        """Tell whether a stranger has said as much as he may before he is bound."""
+        return self._is_stranger and self._strange_octets >= STRANGER_OCTETS_MAX
 
     def _take(self, event: Event, requests: list[Request]) -> None:
         """Act on what the session says; what is to be done together is added to *requests*."""
@@ -267,20 +347,30 @@ class Connection(asyncio.Protocol):
             return False
         if not isinstance(pdu, SUBMISSIONS):
             return True
-        count = len(pdu.dest_address) if isinstance(pdu, SubmitMulti) else 1
+        count = _destinations(pdu)
         return self._house.binds.may_submit(self.credential, count, now=self._loop.time())
 
     async def _serve(self) -> None:
-        """Answer what was asked, all that waits at once, in the order in which it came."""
+        """Answer what was asked, much of what waits at once, in the order in which it came."""
         while self._asked:
-            requests, self._asked = self._asked, []
+            requests = self._next_requests()
             replies = await self._replies(requests)
             for number, pdu, command_status in replies:
                 self._session.respond(number, pdu, command_status=command_status)
             if not self._asked:
                 self._asked_octets = 0
-            self._read_on()
+            self._after()
+            self._wait_for_turn()
         self._serving = None
+
+    def _next_requests(self) -> list[Request]:
+        """Take out what is answered next: so much that all of it has ASKED_MAX destinations."""
+        left, end = ASKED_MAX, 0
+        while end < len(self._asked) and (left > 0 or not end):
+            left -= _destinations(self._asked[end].pdu)
+            end += 1
+        requests, self._asked = self._asked[:end], self._asked[end:]
+        return requests
 
     async def _replies(self, requests: Sequence[Request]) -> Sequence[Reply]:
         now = self._loop.time()
@@ -307,9 +397,11 @@ class Connection(asyncio.Protocol):
         else:
             self._session.respond(number, response(), command_status=status)
         log.info("smpp bind", host=self._host, system_id=pdu.system_id, status=status.name)
-        self._after()
         if status == CommandStatus.ESME_ROK:
             self._is_no_stranger()
+        self._after()
+        if status == CommandStatus.ESME_ROK:
+            self._wait_for_turn()
             self._house.courier.wake()
         else:
             self._close()
@@ -365,19 +457,18 @@ class Connection(asyncio.Protocol):
         octets = self._session.data_to_send()
         if octets:
             transport.write(octets)
-        if self._session.is_over:
+        is_asking = self._binding is not None and not self._binding.done()
+        if self._session.is_over or (self._is_spent() and not is_asking):
             self._close()
             return
-        if self._inbox and not self._keeps_up():
-            transport.pause_reading()
-        elif not transport.is_reading():
-            transport.resume_reading()
+        self._see_to_reading()
         self._arm()
 
     def _close(self) -> None:
         """Close the connection when the peer has read what was said, or did not for too long."""
         if self._transport is None:
             return
+        self._inbox.clear()
         self._transport.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -400,3 +491,7 @@ class Connection(asyncio.Protocol):
         for event in self._session.tick(self._loop.time()):
             self._take(event, [])
         self._after()
+
+
+def _destinations(pdu: Pdu) -> int:
+    return len(pdu.dest_address) if isinstance(pdu, SubmitMulti) else 1

@@ -55,6 +55,8 @@ from trunkline.smsc.reading import (
 
 SUBMISSIONS = (SubmitSm, DataSm, SubmitMulti)
 MESSAGE_ID_LENGTH_MAX = 64  # What an answer has room for (SMPP 3.4 §5.2.23).
+# Made in one turn of the event loop, some 5 ms; then others have theirs.
+TURN_DRAFTS_MAX = 100
 OK, TROUBLE = CommandStatus.ESME_ROK, CommandStatus.ESME_RSYSERR
 
 log = structlog.get_logger()
@@ -141,8 +143,7 @@ class Desk:
         if credential.is_simulator:
             await self._simulate(credential, entries)
         await self._place(credential, entries, now=now)
-        for job in jobs:
-            await self._draft_all(credential, job)
+        await self._draft_jobs(credential, jobs)
         await self._accept(credential, entries, now=now)
         return [_reply(job) for job in jobs]
 
@@ -206,6 +207,16 @@ class Desk:
             entry.parts = parts
         else:
             await self.assembly.end(credential, parts, status="expired", error_code=None)
+
+    async def _draft_jobs(self, credential: SmppCredential, jobs: Iterable[_Job]) -> None:
+        """Make the messages of submissions; nothing of it waits for anything, so others may."""
+        drafted = 0
+        for job in jobs:
+            await self._draft_all(credential, job)
+            drafted += len(job.entries)
+            if drafted >= TURN_DRAFTS_MAX:
+                drafted = 0
+                await asyncio.sleep(0)
 
     async def _draft_all(self, credential: SmppCredential, job: _Job) -> None:
         """Make the messages of a submission; the answer has room for one id, so they share it."""
