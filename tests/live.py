@@ -26,7 +26,7 @@ from trunkline.runtime import Chance, ManualClock, SystemClock
 from trunkline.smpp.pdu import Bind, BindTransmitter, Pdu, SubmitSm
 from trunkline.store.outbox import outbox_size
 
-SPEED = 25.0
+SPEED = 50.0
 SECONDS = 60.0  # For what takes a second at most on an idle machine.
 LOOK_SECONDS = 0.03
 CALLBACK = "http://app.example/status"
