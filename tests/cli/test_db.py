@@ -202,6 +202,31 @@ def test_the_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("oldest", [known_versions()[0], "9998"])
+async def test_what_a_newer_version_made_is_left_to_it(filled: Path, oldest: str) -> None:
+    """Whether or not this one could work with it, nothing is claimed, and no advice is circular."""
+    await change(
+        filled,
+        f"UPDATE compatibility SET oldest = '{oldest}'",
+        "UPDATE alembic_version SET version_num = '9999'",
+    )
+    checked = call("check", *where(filled))
+    assert (checked.exit_code, "newer version of Trunkline made" in checked.output) == (1, True)
+    assert "db migrate" not in checked.output
+    migrated = call("migrate", *where(filled))
+    is_usable = oldest in known_versions()
+    told = "The schema has version 9999 already.\n" if is_usable else "does not know"
+    assert (migrated.exit_code, told in migrated.output) == (0 if is_usable else 1, True)
+
+
+@pytest.mark.sqlite
+def test_a_schema_that_is_older_is_brought_up_to_date_first(tmp_path: Path) -> None:
+    """Also one that is not there."""
+    sqlite3.connect(tmp_path / FILE).close()
+    result = call("check", *where(tmp_path))
+    assert (result.exit_code, "run `trunkline db migrate` first" in result.output) == (1, True)
+
+
 def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     """What changes a database waits for nobody."""
     with owned(tmp_path):

@@ -72,19 +72,31 @@ def migrate(config: Config) -> tuple[str, str]:
                 f"The database {where} has version {before}, which this program does not know."
             )
         upgrade(it)
-    return before, known_versions()[0]
+        with it.connect() as db:
+            after = current_version(db) or ""
+    return before, after
 
 
 def check(config: Config, now: datetime) -> list[Fault]:
     """Return what is wrong in a database, which may be in use."""
     with _explained(place_of(config.data_dir, config.database)), _looking(config) as db:
-        version = current_version(db)
-        if version != known_versions()[0]:
-            raise ValueError(
-                f"The schema has version {version}, and this program needs {known_versions()[0]};"
-                " run `trunkline db migrate` first."
-            )
+        _require_ours(current_version(db))
         return [*faults(db, now), *_missing_bytes(config, db)]
+
+
+def _require_ours(version: str | None) -> None:
+    """Raise ValueError for a schema whose rows this program cannot judge."""
+    known = known_versions()
+    if version is not None and version not in known:
+        raise ValueError(
+            f"The schema has version {version}, which a newer version of Trunkline made; this one"
+            f" knows {known[0]}. Check the database with the newer one."
+        )
+    if version != known[0]:
+        raise ValueError(
+            f"The schema has version {version or 'none'}, and this program needs {known[0]};"
+            " run `trunkline db migrate` first."
+        )
 
 
 def save(config: Config, path: Path) -> None:
