@@ -351,6 +351,15 @@ async def test_submit_multi_is_a_message_for_each(trunkline: Trunkline, esme: Es
     assert status == C.ESME_RINVMSGLEN
 
 
+async def test_submit_multi_to_nobody_is_answered(esme: Esme) -> None:
+    """Alone in its turn, and the session goes on and ends as any."""
+    status, _ = await esme.request(SubmitMulti(dest_address=(), short_message=b"Hello"))
+    assert status == C.ESME_RINVNUMDESTS
+    esme.session.unbind(esme.loop.time())
+    esme.flush()
+    await esme.until(esme.unbound)
+
+
 async def stretched(esme: Esme, pdu: Pdu, *, mark: bytes) -> tuple[int, Pdu]:
     """Send a PDU with 50 times the mark in it, which none of ours may have; return its answer."""
     answer = esme.ask(pdu)

@@ -135,10 +135,10 @@ class Desk:
     async def _submit(
         self, credential: SmppCredential, requests: Sequence[Request], *, now: float
     ) -> list[Reply]:
+        if not requests:
+            return []
         jobs = [self._read(request) for request in requests]
         entries = [entry for job in jobs for entry in job.entries]
-        if not entries:
-            return []
         self._check_segments(credential, entries)
         if credential.is_simulator:
             await self._simulate(credential, entries)
