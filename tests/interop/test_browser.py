@@ -21,8 +21,9 @@ from trunkline.carriers.port import PduSeen
 from trunkline.config import Config
 from trunkline.connecting import connect
 from trunkline.domain.message import Direction, Status
-from trunkline.flows import messages
-from trunkline.runtime import Chance, SystemClock
+from trunkline.flows import carriers, messages, routes
+from trunkline.flows.routes import Wish
+from trunkline.runtime import Chance, News, SystemClock
 from trunkline.store.callbacks import CallbackRow, insert_callbacks
 from trunkline.store.messages import MessageFilter
 from trunkline.store.paging import Page as Sheet
@@ -61,6 +62,31 @@ OF_CARRIERS = (
     *("/new-carrier?type=simulated", f"/routes?from=ACME&to={ADA}", "/strays"),
 )
 NARROW = {"width": 390, "height": 844}
+LONG_NAME = "my-carrier-with-quite-a-long-name.042"  # They have 40 characters at most.
+EVERYWHERE = (
+    *("/", f"/phones/{ADA}", "/messages", "/messages?status=failed", "/scheduled", "/services"),
+    *("/consent", "/webhooks", "/webhooks?host=bad.example", "/alerts", "/connect", "/nodes"),
+    *("/carriers", f"/carriers/{LONG_NAME}", f"/carriers/{LONG_NAME}/settings", "/new-carrier"),
+    *("/routes", "/strays"),
+)
+# How far the page itself and the parts that are not to be scrolled reach beyond their frames.
+OVERHANG = """() => Math.max(
+  document.documentElement.scrollWidth - innerWidth,
+  ...[...document.querySelectorAll(".nav, .blank, .card:not(.log-frame)")].map(
+    (part) => part.scrollWidth - part.clientWidth
+  ),
+)"""
+# The least contrast of a text to its card (WCAG 2.2, 1.4.3), over all that a selector finds.
+CONTRAST = """(found) => Math.min(...found.map((element) => {
+  const bright = (colour) => {
+    const parts = colour.match(/[0-9.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const card = getComputedStyle(element.closest(".card")).backgroundColor;
+  const [low, high] = [bright(getComputedStyle(element).color), bright(card)].sort((a, b) => a - b);
+  return high / low;
+}))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,25 +420,76 @@ async def test_pages_fit_a_narrow_screen(site: Site, open_page: Open, scheme: st
         assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
 
 
+@pytest.fixture
+async def long_name(site: Site) -> None:
+    """Add a carrier with a long name, and a route that leads to it."""
+    platform = site.app.platform
+    smsc = {"host": "smsc.example"}
+    await carriers.add(platform, name=LONG_NAME, carrier_type="smpp", settings=smsc)
+    await routes.add(platform, Wish(carrier=LONG_NAME, prefix="+4477"))
+
+
+@pytest.mark.parametrize("width", [375, 700, 768, 1440])
+@pytest.mark.usefixtures("connector", "long_name")
+async def test_pages_fit_every_screen(site: Site, open_page: Open, width: int) -> None:
+    """Neither a page nor its menu is wider than the screen; each has one heading of its own."""
+    await site.app.network.add_handset(ADA, "")
+    page = await open_page(viewport={"width": width, "height": 800}, java_script_enabled=False)
+    for path in EVERYWHERE:
+        await page.goto(site.url + path)
+        assert await page.evaluate(OVERHANG) <= 0, path
+        await expect(page.locator("h1")).to_have_count(1)
+    await expect(page.get_by_role("link", name="Connect", exact=True)).to_be_in_viewport(ratio=1)
+    await expect(page.locator(".who")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.usefixtures("connector", "long_name")
+async def test_zeros_can_be_read(site: Site, open_page: Open, scheme: str) -> None:
+    """What is fainter than the rest is not fainter than people can read."""
+    page = await open_page("/carriers", color_scheme=scheme)
+    assert await page.eval_on_selector_all(".counts .is-zero dd", CONTRAST) >= 4.5
+    await page.goto(f"{site.url}/carriers/{LONG_NAME}")
+    assert await page.eval_on_selector_all(".counts .is-zero dd", CONTRAST) >= 4.5
+
+
+async def test_what_is_given_up_appears_by_itself(site: Site, open_page: Open) -> None:
+    """On a page that had nothing to show."""
+    page = await open_page("/webhooks")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await expect(page.get_by_text("Everything was delivered")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Given up")).to_be_hidden()
+    await park(site, url="https://bad.example/status")
+    site.app.platform.feed.publish(News("webhook", site.app.facts.account_sid, ""))
+    await expect(page.get_by_role("heading", name="Given up")).to_be_visible()
+    await expect(page.get_by_role("button", name="Replay all for bad.example")).to_be_visible()
+    await expect(page.locator("#rows").get_by_role("button", name="Discard")).to_be_visible()
+
+
 async def test_long_names_of_hosts_fit_a_narrow_screen(site: Site, open_page: Open) -> None:
     """The lists of webhooks do not scroll sideways either."""
+    await park(site, url="https://" + "-".join(["long"] * 12) + ".example.com/status")
+    page = await open_page("/webhooks", viewport=NARROW)
+    await expect(page.locator(".webhook-host")).to_have_count(2)
+    wide = "frames => frames.filter(f => f.scrollWidth > f.clientWidth).length"
+    assert await page.eval_on_selector_all(".log-frame", wide) == 0
+
+
+async def park(site: Site, *, url: str) -> None:
+    """Leave a webhook that was given up."""
     now = site.app.platform.clock.now()
     parked = CallbackRow(
         sid=site.app.platform.chance.sid("CB", now),
         account_sid=site.app.facts.account_sid,
         message_sid=site.app.platform.chance.sid("SM", now),
         kind="status",
-        url="https://" + "-".join(["long"] * 12) + ".example.com/status",
+        url=url,
         parameters={"MessageStatus": "sent"},
         token="t",
         created_at=now,
         due_at=None,
     )
     await site.app.store.write(lambda db: insert_callbacks(db, [parked]))
-    page = await open_page("/webhooks", viewport=NARROW)
-    await expect(page.locator(".webhook-host")).to_have_count(2)
-    wide = "frames => frames.filter(f => f.scrollWidth > f.clientWidth).length"
-    assert await page.eval_on_selector_all(".log-frame", wide) == 0
 
 
 async def expect_delivered(site: Site, sid: str) -> None:
