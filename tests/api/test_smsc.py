@@ -324,15 +324,10 @@ async def test_submit_multi_is_a_message_for_each(trunkline: Trunkline, esme: Es
     """Who gets none is named with the reason; the receipts of the others tell the one id."""
     phones = ("15558675310", "15558675311")
     good = tuple(SmeAddress(1, 1, phone) for phone in phones)
-    destinations: tuple[SmeAddress | DistributionList, ...] = (
-        *good,
-        SmeAddress(0, 0, "nobody"),
-        DistributionList("friends"),
-    )
     multi = SubmitMulti(
         source_addr="ACME",
         source_addr_ton=5,
-        dest_address=destinations,
+        dest_address=(*good, SmeAddress(0, 0, "nobody")),
         registered_delivery=1,
         short_message=b"all",
     )
@@ -349,6 +344,18 @@ async def test_submit_multi_is_a_message_for_each(trunkline: Trunkline, esme: Es
     assert {fact and fact.message_ids for fact in facts} == {(answer.message_id,)}
     status, _ = await esme.request(SubmitMulti(dest_address=(SmeAddress(1, 1, "1"),)))
     assert status == C.ESME_RINVMSGLEN
+
+
+async def test_a_list_is_refused_with_all_beside_it(trunkline: Trunkline, esme: Esme) -> None:
+    """Nobody gets a text of which the answer could not say who else got none."""
+    friends, phone = DistributionList("friends"), SmeAddress(1, 1, PHONE)
+    for destinations in ((friends,), (phone, friends), (friends, phone)):
+        multi = SubmitMulti(
+            source_addr="ACME", source_addr_ton=5, dest_address=destinations, short_message=b"all"
+        )
+        assert (await esme.request(multi))[0] == C.ESME_RINVDLNAME
+    await trunkline.run_for(5)
+    assert await bodies(trunkline) == []
 
 
 async def test_submit_multi_to_nobody_is_answered(esme: Esme) -> None:

@@ -113,12 +113,11 @@ def _plain(pdu: Submission) -> list[SubmitSm | CommandStatus]:
         return [pdu]
     if isinstance(pdu, DataSm):
         return [_submit_sm_of(pdu)]
-    return [
-        CommandStatus.ESME_RINVDLNAME
-        if isinstance(destination, DistributionList)
-        else _submit_sm_to(pdu, destination)
-        for destination in pdu.dest_address
-    ]
+    numbers = [each for each in pdu.dest_address if isinstance(each, SmeAddress)]
+    if len(numbers) < len(pdu.dest_address):
+        # Of who gets none, an answer names numbers only (SMPP 3.4 §4.5.1.1): all or nobody.
+        return [CommandStatus.ESME_RINVDLNAME for _ in pdu.dest_address]
+    return [_submit_sm_to(pdu, number) for number in numbers]
 
 
 def _submit_sm_of(pdu: DataSm) -> SubmitSm:
