@@ -360,17 +360,23 @@ async def test_a_list_is_refused_with_all_beside_it(trunkline: Trunkline, esme: 
 
 async def test_submit_multi_to_nobody_is_answered(esme: Esme) -> None:
     """Alone in its turn, and the session goes on and ends as any."""
-    status, _ = await esme.request(SubmitMulti(dest_address=(), short_message=b"Hello"))
-    assert status == C.ESME_RINVNUMDESTS
+    phone = b"\x01\x01\x01\x01" + PHONE.encode() + b"\0"
+    multi = SubmitMulti(dest_address=(SmeAddress(1, 1, PHONE),), short_message=b"Hello")
+    assert (await rewritten(esme, multi, phone, b"\0"))[0] == C.ESME_RINVNUMDESTS
     esme.session.unbind(esme.loop.time())
     esme.flush()
     await esme.until(esme.unbound)
 
 
 async def stretched(esme: Esme, pdu: Pdu, *, mark: bytes) -> tuple[int, Pdu]:
-    """Send a PDU with 50 times the mark in it, which none of ours may have; return its answer."""
+    """Send a PDU with 50 times the mark in it; return its answer."""
+    return await rewritten(esme, pdu, mark, mark * 50)
+
+
+async def rewritten(esme: Esme, pdu: Pdu, old: bytes, new: bytes) -> tuple[int, Pdu]:
+    """Send a PDU with what none of ours may have in it; return its answer."""
     answer = esme.ask(pdu)
-    octets = esme.session.data_to_send().replace(mark, mark * 50)
+    octets = esme.session.data_to_send().replace(old, new)
     assert esme.transport
     esme.transport.write(len(octets).to_bytes(4, "big") + octets[4:])
     return await asyncio.wait_for(answer, 10)
