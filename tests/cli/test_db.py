@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from tests.databases import DATABASES
 from tests.harness import Seen, Trunkline
@@ -28,7 +28,7 @@ from trunkline.app import StartupError, open_store, owned
 from trunkline.cli import commands
 from trunkline.domain.ids import micros, render_sid
 from trunkline.runtime import SystemClock
-from trunkline.store import copying
+from trunkline.store import copying, opening
 from trunkline.store.consistency import KINDS
 from trunkline.store.opening import FILE
 from trunkline.store.records import Kind
@@ -165,6 +165,46 @@ async def test_a_sid_of_a_time_to_come_is_found(filled: Path) -> None:
         f"UPDATE messages SET sid = '{future}', position = '{future[2:]}' WHERE body = 'plain'",
     )
     assert "look at the clock: 1" in call("check", *where(filled)).output
+
+
+def no_database(file: Path) -> None:
+    """Overwrite all of it."""
+    file.write_bytes(b"not a database" * 1000)
+
+
+def malformed(file: Path) -> None:
+    """Overwrite what the first page says of the tables."""
+    octets = file.read_bytes()
+    file.write_bytes(octets[:100] + b"\xff" * 900 + octets[1000:])
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("damage", [no_database, malformed])
+def test_a_damaged_file_is_to_be_restored(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Whoever starts on it, and whoever looks at it or saves it, is told what is wrong."""
+    call("migrate", *where(tmp_path))
+    damage(tmp_path / FILE)
+    with pytest.raises(StartupError, match=r"; keep a copy of .* restore the last backup"):
+        open_store(tmp_path)
+    looked = call("check", *where(tmp_path))
+    assert (looked.exit_code, "restore the last backup" in looked.output) == (1, True)
+
+
+@pytest.mark.sqlite
+def test_a_disk_that_is_full_at_the_start_needs_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to be created that is there already."""
+
+    def full(engine: Engine) -> None:
+        with engine.connect() as db, db.begin():
+            db.exec_driver_sql("CREATE TABLE some (octets BLOB)")
+            db.exec_driver_sql("PRAGMA max_page_count = 1")
+            db.exec_driver_sql("INSERT INTO some VALUES (zeroblob(100000))")
+
+    monkeypatch.setattr(opening, "upgrade", full)
+    with pytest.raises(StartupError, match="database or disk is full; make room on its disk"):
+        open_store(tmp_path)
 
 
 @pytest.mark.sqlite

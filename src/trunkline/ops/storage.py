@@ -37,8 +37,8 @@ from trunkline.store.copying import (
 from trunkline.store.media import SHELVES, MediaFiles
 from trunkline.store.media_bucket import open_media
 from trunkline.store.media_rows import MediaRows
-from trunkline.store.opening import FILE, place_of, require_fit, unopened_store
-from trunkline.store.postgres_engine import open_engine, parse_address, reason
+from trunkline.store.opening import FILE, advised, place_of, require_fit, unopened_store
+from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.schema import current_version, is_newer, known_versions, upgrade
 from trunkline.store.store import SqliteStore
 
@@ -284,4 +284,4 @@ def _explained(where: str) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, psycopg.Error) as error:
-        raise ValueError(f"The database {where} cannot be used: {reason(error)}.") from error
+        raise ValueError(f"The database {where} cannot be used: {advised(error)}.") from error

@@ -1,8 +1,11 @@
 """Opening of the database: what must be right before anything is written, and what to do if not."""
 
 import contextlib
+import re
+import sqlite3
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
@@ -16,13 +19,32 @@ from trunkline.store.tables import metadata, records
 FILE = "trunkline.db"
 SERVER_MIN = 14  # The oldest that its makers still mend, and the oldest that was tried.
 
+# What libpq and the server say, and what to do.
 _ADVICE = (
     ("password", "name the right user and password in the setting, or the password in ~/.pgpass"),
-    ("database", "create it with createdb, or name another in the setting"),
-    ("role", "create the user with createuser, or name another in the setting"),
+    (
+        r'database "[^"]*" does not exist',
+        "create it with createdb, or name another in the setting",
+    ),
+    (
+        r'role "[^"]*" does not exist',
+        "create the user with createuser, or name another in the setting",
+    ),
     ("Connection refused", "start the server, or name its host and port in the setting"),
     ("read-write", "name the primary in the setting: this is a standby"),
 )
+_RESTORE = "keep a copy of the whole directory, and restore the last backup"
+_PERMIT = "run this as the user whom the directory and its files belong to"
+# By SQLite's primary result codes.
+_FILE_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "look at the disk, its room and the system's log",
+    sqlite3.SQLITE_CORRUPT: _RESTORE,
+    sqlite3.SQLITE_NOTADB: _RESTORE,
+    sqlite3.SQLITE_READONLY: _PERMIT,
+    sqlite3.SQLITE_CANTOPEN: _PERMIT,
+    sqlite3.SQLITE_BUSY: "end what else has it open",
+}
 _FACTS = text(
     "SELECT current_setting('server_version_num')::int / 10000 AS version,"
     " current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby"
@@ -46,7 +68,7 @@ def open_store(data_dir: Path, database: str | None = None) -> Database:
         try:
             _prepare(store, where, data_dir=data_dir)
         except DatabaseError as error:
-            raise ValueError(f"The database {where} cannot be used: {_advised(error)}.") from error
+            raise ValueError(f"The database {where} cannot be used: {advised(error)}.") from error
         undo.pop_all()
     return store
 
@@ -130,7 +152,12 @@ def _unfitness(db: Connection) -> str:
     return ""
 
 
-def _advised(error: DatabaseError) -> str:
+def advised(error: DatabaseError | psycopg.Error) -> str:
+    """Return in one line what a database says of an error, and what to do where that is known."""
     said = reason(error)
-    advice = next((advice for word, advice in _ADVICE if word in said), "")
+    original = error.orig if isinstance(error, DatabaseError) else error
+    if isinstance(original, sqlite3.Error):
+        advice = _FILE_ADVICE.get(getattr(original, "sqlite_errorcode", 0) & 0xFF, "")
+    else:
+        advice = next((advice for words, advice in _ADVICE if re.search(words, said)), "")
     return f"{said}; {advice}" if advice else said
