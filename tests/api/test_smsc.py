@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests.esme import PHONE, Esme, serving, text
-from tests.harness import Trunkline
+from tests.harness import NOON, Trunkline
 from trunkline.flows.messages import find
 from trunkline.smpp.concatenation import Carriage, carry
 from trunkline.smpp.fields import DistributionList, SmeAddress
@@ -36,6 +36,7 @@ from trunkline.smpp.tlv import (
 )
 from trunkline.smpp.udh import Ports, ports_element, render_udh
 from trunkline.smsc import assembly, server
+from trunkline.smsc.reading import wishes_of
 from trunkline.smsc.server import SmscServer
 
 C = CommandStatus
@@ -129,6 +130,8 @@ async def test_only_wanted_receipts_come(trunkline: Trunkline, esme: Esme) -> No
         ("café".encode("latin-1"), 3, "café"),
         ("Привет".encode("iso8859-5"), 6, "Привет"),
         ("日本 😀".encode("utf-16-be"), 8, "日本 😀"),
+        *((b"\x00 flash", data_coding, "@ flash") for data_coding in (0x10, 0x11, 0xF0, 0xF1)),
+        *(("日本".encode("utf-16-be"), data_coding, "日本") for data_coding in (0x18, 0x19)),
     ],
 )
 async def test_texts_are_read_by_their_data_coding(
@@ -149,6 +152,10 @@ REFUSED: dict[str, tuple[SubmitSm, CommandStatus]] = {
     "nothing": (text(b""), C.ESME_RINVMSGLEN),
     "binary": (text(data_coding=4), C.ESME_RINVDCS),
     "a vendor's coding": (text(data_coding=0x85), C.ESME_RINVDCS),
+    "binary of class 1": (text(data_coding=0xF5), C.ESME_RINVDCS),
+    "for the SIM": (text(data_coding=0xF2), C.ESME_RINVDCS),
+    "compressed": (text(data_coding=0x30), C.ESME_RINVDCS),
+    "no priority": (text(priority_flag=4), C.ESME_RINVPRTFLG),
     "ports in the header": (text(PORTS, esm_class=0x40), C.ESME_RINVESMCLASS),
     "ports in a TLV": (text(tlvs=(DESTINATION_PORT.make(9),)), C.ESME_ROPTPARNOTALLWD),
     "a receipt": (text(esm_class=0x04), C.ESME_RINVESMCLASS),
@@ -157,6 +164,7 @@ REFUSED: dict[str, tuple[SubmitSm, CommandStatus]] = {
     "a canned text": (text(sm_default_msg_id=3), C.ESME_RINVDFTMSGID),
     "no time left": (text(validity_period="000000000000000R"), C.ESME_RINVEXPIRY),
     "a time gone by": (text(validity_period="200101000000000+"), C.ESME_RINVEXPIRY),
+    "no such zone": (text(validity_period="270101000000049+"), C.ESME_RINVEXPIRY),
     "no time at all": (text(validity_period="tomorrow"), C.ESME_RINVEXPIRY),
     "a vendor's novel": (text(tlvs=(Tlv(0x1500, b"x" * 1025),)), C.ESME_RINVOPTPARAMVAL),
     "too much": (
@@ -175,6 +183,13 @@ async def test_what_cannot_be_done_is_refused(
     assert await esme.submit(pdu, text()) == [(status, ""), (0, (await last_sid(trunkline)))]
 
 
+def test_a_submission_has_one_text() -> None:
+    """Of two different ones none is left out; who sends one text twice means it."""
+    for payload, expected in ((b"other", C.ESME_ROPTPARNOTALLWD), (b"Hello", None), (b"", None)):
+        (wish,) = wishes_of(text(tlvs=(MESSAGE_PAYLOAD.make(payload),)), NOON)
+        assert (wish if isinstance(wish, C) else None) is expected
+
+
 async def last_sid(trunkline: Trunkline) -> str:
     """Return the SID of the only message there is."""
     page = await trunkline.request("GET", f"{trunkline.base}/Messages.json")
@@ -188,6 +203,7 @@ async def last_sid(trunkline: Trunkline) -> str:
         ({"validity_period": "000000000130000R"}, 90),
         ({"validity_period": "261120120200000+"}, 120),
         ({"validity_period": "991231235959000+"}, 36_000),
+        ({"validity_period": "261121000200048+"}, 120),
         ({"validity_period": "000003000000000R"}, 36_000),
         ({"tlvs": (QOS_TIME_TO_LIVE.make(60),)}, 60),
     ],

@@ -11,13 +11,14 @@ from trunkline.domain.message import TLV_OPTION, VALIDITY_SECONDS_MAX
 from trunkline.domain.text import Encoding, decode_segment
 from trunkline.flows.deliveries import Address, Origin, Wanted
 from trunkline.smpp.concatenation import segment_of
-from trunkline.smpp.encoding import SMSC_DEFAULT, Charset, coding_of, decode_text
+from trunkline.smpp.encoding import Charset, coding_of, decode_text
 from trunkline.smpp.fields import DistributionList, SmeAddress
 from trunkline.smpp.pdu import DataSm, SubmitMulti, SubmitSm
 from trunkline.smpp.receipt import parse_receipt_date
 from trunkline.smpp.status import CommandStatus
 from trunkline.smpp.tlv import (
     DESTINATION_PORT,
+    MESSAGE_PAYLOAD,
     QOS_TIME_TO_LIVE,
     SOURCE_PORT,
     USER_MESSAGE_REFERENCE,
@@ -35,11 +36,19 @@ VENDOR_TAGS = range(0x1400, 0x4000)  # SMPP 3.4 §5.3.1.
 INTERNATIONAL = 1  # The type of number of +digits (SMPP 3.4 §5.2.5).
 
 # Those of SMPP 3.4 §5.2.19 that hold text in one known alphabet.
-DATA_CODINGS = frozenset({0x00, 0x01, 0x03, 0x06, 0x07, 0x08, 0x0E})
+_PLAIN_CODINGS = {0x00, 0x01, 0x03, 0x06, 0x07, 0x08, 0x0E}
+# Text of class 0 and 1 (3GPP TS 23.038 §4), in GSM's alphabet or UCS-2: a text like any other here,
+# where no class goes on to a carrier.
+_CLASS_CODINGS = {0x10, 0x11, 0x18, 0x19, 0xF0, 0xF1}
+DATA_CODINGS = frozenset(_PLAIN_CODINGS | _CLASS_CODINGS)
+PRIORITY_FLAG_MAX = 3  # SMPP 3.4 §5.2.14.
 _MESSAGE_TYPE = 0x3C  # Bits 5 to 2 of esm_class (SMPP 3.4 §5.2.12); nothing else is a text.
 # Bits 1 and 0 of registered_delivery (SMPP 3.4 §5.2.17); the fourth is of SMPP 5.0 §4.7.21.
 _WHEN = ("", "final", "failure", "success")
 _RELATIVE_TIME = re.compile(r"([0-9]{12})[0-9]00R")
+# SMPP 3.4 §7.1.1.1: tenths of a second, then quarters of an hour from UTC.
+_ABSOLUTE_TIME = re.compile(r"[0-9]{13}([0-9]{2})[+-]")
+_QUARTERS_MAX = 48
 # SMPP 3.4 §7.1.1.2: years, months, days, hours, minutes and seconds, two digits each.
 _SECONDS = (365 * 86_400, 30 * 86_400, 86_400, 3600, 60, 1)
 
@@ -91,9 +100,10 @@ def address_text(address: Address) -> str:
 
 def decode_body(octets: bytes, data_coding: int) -> str:
     """Decode a whole text in one of DATA_CODINGS; NULs, which end strings in C, are left out."""
-    if data_coding == SMSC_DEFAULT:
+    charset = coding_of(data_coding).charset
+    if charset is Charset.GSM:
         return decode_segment(octets, Encoding.GSM7)
-    return decode_text(octets, coding_of(data_coding).charset).replace("\0", "")
+    return decode_text(octets, charset).replace("\0", "")
 
 
 def origin_for(system_id: str, wish: Wish, *, wanted: tuple[Wanted, ...]) -> Origin:
@@ -190,6 +200,8 @@ def _fault(pdu: SubmitSm) -> CommandStatus | None:
         return CommandStatus.ESME_RINVSRCADR
     if not 0 < len(pdu.destination_addr) <= ADDRESS_LENGTH_MAX:
         return CommandStatus.ESME_RINVDSTADR
+    if pdu.priority_flag > PRIORITY_FLAG_MAX:
+        return CommandStatus.ESME_RINVPRTFLG
     if pdu.schedule_delivery_time:
         return CommandStatus.ESME_RINVSCHED
     if pdu.replace_if_present_flag:
@@ -198,6 +210,10 @@ def _fault(pdu: SubmitSm) -> CommandStatus | None:
         return CommandStatus.ESME_RINVDFTMSGID
     if pdu.esm_class & _MESSAGE_TYPE:
         return CommandStatus.ESME_RINVESMCLASS
+    payload = MESSAGE_PAYLOAD.of(pdu.tlvs)
+    if payload and pdu.short_message and payload != pdu.short_message:
+        # Which of the two is the text? (SMPP 3.4 §3.2.3)
+        return CommandStatus.ESME_ROPTPARNOTALLWD
     if any(ports.of(pdu.tlvs) is not None for ports in (SOURCE_PORT, DESTINATION_PORT)):
         return CommandStatus.ESME_ROPTPARNOTALLWD
     if sum(len(value) for _, value in _vendors(pdu)) > VENDOR_OCTETS_MAX:
@@ -226,8 +242,9 @@ def _validity(pdu: SubmitSm, now: datetime) -> int | None:
         pairs = [int(relative[1][at : at + 2]) for at in range(0, 12, 2)]
         seconds = sum(count * size for count, size in zip(pairs, _SECONDS, strict=True))
         return min(seconds, VALIDITY_SECONDS_MAX)
+    absolute = _ABSOLUTE_TIME.fullmatch(text)
     until = parse_receipt_date(text, zone=UTC)
-    if until is None:
+    if until is None or (absolute and int(absolute[1]) > _QUARTERS_MAX):
         return 0
     left = min(until - now, timedelta(seconds=VALIDITY_SECONDS_MAX))
     return int(left.total_seconds())
