@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from tests.databases import DATABASES
 from tests.harness import Seen, Trunkline
@@ -27,6 +27,7 @@ from trunkline import store
 from trunkline.app import StartupError, open_store, owned
 from trunkline.cli import commands
 from trunkline.domain.ids import micros, render_sid
+from trunkline.ops import storage
 from trunkline.runtime import SystemClock
 from trunkline.store import copying, opening
 from trunkline.store.consistency import KINDS
@@ -186,8 +187,12 @@ def test_a_damaged_file_is_to_be_restored(tmp_path: Path, damage: Callable[[Path
     damage(tmp_path / FILE)
     with pytest.raises(StartupError, match=r"; keep a copy of .* restore the last backup"):
         open_store(tmp_path)
-    looked = call("check", *where(tmp_path))
-    assert (looked.exit_code, "restore the last backup" in looked.output) == (1, True)
+    copy = tmp_path / "copies" / "x.db"
+    copy.parent.mkdir()
+    for result in (call("check", *where(tmp_path)), call("backup", copy, *where(tmp_path))):
+        assert (result.exit_code, "restore the last backup" in result.output) == (1, True)
+        assert ".part" not in result.output
+    assert os.listdir(copy.parent) == []
 
 
 @pytest.mark.sqlite
@@ -205,6 +210,46 @@ def test_a_disk_that_is_full_at_the_start_needs_room(
     monkeypatch.setattr(opening, "upgrade", full)
     with pytest.raises(StartupError, match="database or disk is full; make room on its disk"):
         open_store(tmp_path)
+
+
+@pytest.mark.sqlite
+def test_a_backup_that_has_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the copy that cannot be written, and what SQLite left of it is removed."""
+    call("migrate", *where(tmp_path))
+    copy = tmp_path / "copies" / "x.db"
+    copy.parent.mkdir()
+
+    def small(path: Path) -> Engine:
+        """Let there be room for a page, and then a journal beside it."""
+        engine = create_engine(f"sqlite:///{path}")
+
+        @event.listens_for(engine, "before_cursor_execute", retval=True)
+        def limit(*given: Any) -> tuple[str, Any]:
+            statement, parameters = given[2:4]
+            if not statement.startswith("VACUUM"):
+                return statement, parameters
+            copy.with_name("x.db.part-journal").touch()
+            given[1].execute("CREATE TEMP TABLE some (octets BLOB)")
+            given[1].execute("PRAGMA temp.max_page_count = 1")
+            return "INSERT INTO some VALUES (zeroblob(100000))", ()
+
+        return engine
+
+    monkeypatch.setattr(storage, "open_file", small)
+    result = call("backup", copy, *where(tmp_path))
+    assert result.exit_code == 1
+    assert f"{copy} cannot be written: No space left on device." in result.output
+    assert os.listdir(copy.parent) == []
+
+
+def test_a_backup_needs_a_place(tmp_path: Path) -> None:
+    """Which is named where there is none."""
+    call("migrate", *where(tmp_path))
+    copy = tmp_path / "none" / "x.db"
+    result = call("backup", copy, *where(tmp_path))
+    assert (result.exit_code, str(copy.parent) in result.output) == (1, True)
 
 
 @pytest.mark.sqlite

@@ -5,10 +5,11 @@ be done is a ValueError with a sentence for people.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -37,7 +38,7 @@ from trunkline.store.copying import (
 from trunkline.store.media import SHELVES, MediaFiles
 from trunkline.store.media_bucket import open_media
 from trunkline.store.media_rows import MediaRows
-from trunkline.store.opening import FILE, advised, place_of, require_fit, unopened_store
+from trunkline.store.opening import FILE, advised, is_full, place_of, require_fit, unopened_store
 from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.schema import current_version, is_newer, known_versions, upgrade
 from trunkline.store.store import SqliteStore
@@ -104,8 +105,10 @@ def save(config: Config, path: Path) -> None:
     if path.exists():
         raise ValueError(f"{path} is there already; name another file, or remove it.")
     partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
+    # SQLite leaves its journal beside what it could not end.
+    leavings = partial, partial.with_name(partial.name + "-journal")
     try:
+        _remove(leavings)
         with _explained(place_of(config.data_dir, config.database)):
             if config.database is None:
                 _save_file(_file(config), partial)
@@ -117,7 +120,8 @@ def save(config: Config, path: Path) -> None:
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # What could not be written has been told of.
+            _remove(leavings)
 
 
 def dump_command(database: str, path: Path) -> list[str]:
@@ -239,10 +243,23 @@ def _file(config: Config) -> Path:
     return path
 
 
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
 def _save_file(source: Path, path: Path) -> None:
-    # The rows as they are now, and nothing of those that were removed before.
+    path.touch(exist_ok=False)  # The system says better than SQLite why it cannot be there.
     with _disposed(open_file(source)) as engine, engine.connect() as db:
-        db.exec_driver_sql("VACUUM INTO ?", (str(path),))
+        # Damage that only the copy meets is told as trouble with the copy.
+        db.exec_driver_sql("SELECT count(*) FROM sqlite_schema")
+        try:
+            # The rows as they are now, and nothing of those that were removed before.
+            db.exec_driver_sql("VACUUM INTO ?", (str(path),))
+        except DatabaseError as error:
+            if is_full(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
 
 
 def _dump(database: str, path: Path) -> None:

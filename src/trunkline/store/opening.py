@@ -157,7 +157,17 @@ def advised(error: DatabaseError | psycopg.Error) -> str:
     said = reason(error)
     original = error.orig if isinstance(error, DatabaseError) else error
     if isinstance(original, sqlite3.Error):
-        advice = _FILE_ADVICE.get(getattr(original, "sqlite_errorcode", 0) & 0xFF, "")
+        advice = _FILE_ADVICE.get(_code(original), "")
     else:
         advice = next((advice for words, advice in _ADVICE if re.search(words, said)), "")
     return f"{said}; {advice}" if advice else said
+
+
+def is_full(error: DatabaseError) -> bool:
+    """Tell whether SQLite had no room on a disk."""
+    return isinstance(error.orig, sqlite3.Error) and _code(error.orig) == sqlite3.SQLITE_FULL
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code; 0 for what its driver says itself."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
