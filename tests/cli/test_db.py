@@ -351,6 +351,19 @@ async def test_a_backup_says_where_the_key_is(
     assert (f"the key in {filled / 'secret.key'}" in said) != has_setting
 
 
+@pytest.mark.postgresql
+async def test_a_backup_from_elsewhere_says_where_to_look_for_the_key(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no server was ever started there is no file to be kept."""
+    monkeypatch.chdir(tmp_path)
+    url = DATABASES.settings(filled)["database"]
+    result = call("backup", tmp_path / "copy", "--data-dir", "none", "--database", url)
+    assert result.exit_code == 0, result.output
+    assert "the key in" not in result.output
+    assert "the servers' key, which is not in none (it is what their setting" in result.output
+
+
 def contents(dump: Path) -> str:
     """Return what pg_dump put into a file."""
     command = ["pg_restore", "--list", str(dump)]

@@ -128,7 +128,13 @@ def _beside(config: Config) -> str:
 def _key(config: Config) -> str:
     if config.secret_key is not None:
         return "the key of the setting secret_key"
-    return f"the key in {config.data_dir / 'secret.key'}"
+    file = config.data_dir / "secret.key"
+    if file.exists():
+        return f"the key in {file}"
+    return (
+        f"the servers' key, which is not in {config.data_dir} (it is what their setting secret_key"
+        " names, or the file secret.key of their --data-dir)"
+    )
 
 
 def _config(database: str | None) -> Config:
