@@ -41,10 +41,17 @@ class MemoryJournal:
         return before
 
     async def keep(self, carrier: str, key: str, *, number: int, doc: bytes) -> None:
-        """Store one segment."""
+        """Store one segment, behind the others unless it was there."""
         if self.is_broken:
             raise OSError("no space left")
-        self.kept.setdefault((carrier, key, number), doc)
+        if self.kept.get((carrier, key, number)) != doc:
+            self.kept.pop((carrier, key, number), None)
+            self.kept[carrier, key, number] = doc
+
+    @property
+    def segments(self) -> list[bytes]:
+        """What is kept of texts that are not told."""
+        return [doc for (_, _, number), doc in self.kept.items() if number]
 
     async def forget(self, carrier: str, key: str) -> None:
         """Remove the segments of a text."""

@@ -50,7 +50,9 @@ SEGMENTS = [segment(1, "one "), segment(2, "two "), segment(3, "three")]
 
 
 def kept(db: Connection) -> int:
-    return db.execute(select(func.count()).select_from(inbound_segments)).scalar_one()
+    """Count the segments of texts that are not told."""
+    number = inbound_segments.c.number
+    return db.execute(select(func.count(number)).where(number > 0)).scalar_one()
 
 
 async def told(texts: LongTexts, ready: list[Ready]) -> list[str]:
@@ -117,7 +119,7 @@ async def test_a_node_takes_up_what_a_dead_one_had_begun(store: Database) -> Non
     """It knows the deadline, too."""
     await node(store).add(SEGMENTS[0], at=NOON)
     heir = node(store, 2)
-    assert await heir.load() == []
+    assert await heir.load(NOON) == []
     assert heir.seconds_left(NOON + timedelta(seconds=20)) == EXPIRY - 20
     assert await told(heir, await heir.expire(NOON + timedelta(seconds=EXPIRY))) == ["one "]
 
@@ -163,9 +165,58 @@ async def test_what_an_older_version_kept_is_found_by_what_follows(store: Databa
     await journal.forget("acme", key)
     await journal.keep("acme", key[HALF:], number=1, doc=doc)
     new = node(store, 2)
-    assert await new.load() == []
+    assert await new.load(NOON) == []
     await new.add(SEGMENTS[1], at=NOON + timedelta(seconds=1))
     (ready,) = await new.add(SEGMENTS[2], at=NOON + timedelta(seconds=2))
     assert ready.incoming.ref == f"acme:{key[HALF:]}"
     assert await told(new, [ready]) == ["one two three"]
     assert await store.read(kept) == 0
+
+
+@pytest.mark.parametrize("places", list(product(range(2), repeat=3)))
+@pytest.mark.parametrize("repeated", [1, 2])
+async def test_a_segment_that_a_told_text_had_joins_no_other(
+    store: Database, places: tuple[int, ...], repeated: int
+) -> None:
+    """The answer to it was lost; after a restart and on another node as well."""
+    nodes = [node(store), node(store, 2)]
+    alpha = [segment(1, "Alpha one. ", total=2), segment(2, "Alpha two.", total=2)]
+    beta = [segment(1, "Beta one. ", total=2), segment(2, "Beta two.", total=2)]
+    bodies: list[str] = []
+    turns = zip((*alpha, alpha[repeated - 1], *beta), (0, 0, *places), strict=True)
+    for seconds, (each, place) in enumerate(turns):
+        ready = await nodes[place].add(each, at=NOON + timedelta(seconds=seconds))
+        bodies += await told(nodes[place], ready)
+        nodes[1 - place] = node(store, 3)
+        await nodes[1 - place].load(NOON)
+    assert bodies == ["Alpha one. Alpha two.", "Beta one. Beta two."]
+    assert await store.read(kept) == 0
+
+
+async def test_what_is_remembered_of_texts_is_forgotten_in_time(store: Database) -> None:
+    """An echo that nothing follows, too; neither is a text of its own."""
+    texts = node(store)
+    for seconds, each in enumerate((*SEGMENTS, SEGMENTS[2])):
+        await told(texts, await texts.add(each, at=NOON + timedelta(seconds=seconds)))
+    assert await store.read(kept) == 1
+    journal = StoredSegments(store, chance=Chance(9), clock=ManualClock(NOON))
+    at = NOON
+    for _ in range(4):
+        left = texts.seconds_left(at)
+        if left is None:
+            break
+        at += timedelta(seconds=left)
+        assert await texts.expire(at) == []
+    assert texts.seconds_left(at) is None
+    assert await journal.load("acme") == []
+
+
+async def test_a_text_that_comes_again_is_told_again(store: Database) -> None:
+    """Sent twice on purpose, by two nodes, and out of order the second time."""
+    nodes = [node(store), node(store, 2)]
+    bodies: list[str] = []
+    for turn, number in enumerate((0, 1, 2, 2, 0, 1)):
+        texts = nodes[turn % 2]
+        ready = await texts.add(SEGMENTS[number], at=NOON + timedelta(seconds=turn))
+        bodies += await told(texts, ready)
+    assert bodies == ["one two three"] * 2

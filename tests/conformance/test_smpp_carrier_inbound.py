@@ -110,7 +110,7 @@ async def test_a_long_text_is_whole_in_any_order(by):
         assert {t.body for t in working.texts} == {LONG}
         assert {t.num_segments for t in working.texts} == {3}
         assert len({t.ref for t in working.texts}) == 6
-        await smsc.until(lambda: not journal.kept)
+        await smsc.until(lambda: not journal.segments)
 
 
 def has_told(working: Working, count: int) -> bool:
@@ -142,13 +142,13 @@ async def test_a_long_text_survives_a_restart():
         assert len(left) == 2
         async with carrier_at(smsc, journal=journal) as working:
             await acknowledged(working, smsc.bound[0], second)
-            await smsc.until(lambda: not journal.kept)
+            await smsc.until(lambda: not journal.segments)
             (told,) = working.texts
             assert told.body == LONG
         # As if the power had failed before the journal forgot.
         journal.kept = {**left, **kept_of(journal, told.ref, second, left)}
         async with carrier_at(smsc, journal=journal) as working:
-            await smsc.until(lambda: not journal.kept)
+            await smsc.until(lambda: not journal.segments)
             (again,) = working.texts
         assert (again.ref, again.body) == (told.ref, told.body)
 
@@ -208,7 +208,7 @@ async def test_a_text_with_a_missing_segment_is_told_without_it():
         parts = split(LONG).segments
         assert working.texts[0].body == parts[0] + parts[2]
         assert working.texts[0].num_segments == 2
-        await smsc.until(lambda: not journal.kept)
+        await smsc.until(lambda: not journal.segments)
 
 
 async def test_a_reference_used_again_begins_another_text():

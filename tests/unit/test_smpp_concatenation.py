@@ -262,13 +262,82 @@ def test_a_repeat_is_known_before_it_is_added():
     assert reassembly.is_repeat(segment(2))
 
 
-def test_when_a_text_begins_is_known_before_its_segment_is_added():
+def test_the_text_that_a_segment_joins_is_known_before_it_is_added():
     reassembly = Reassembly(EXPIRY)
-    assert reassembly.began_at(segment(1), now=5) == 5
+
+    def began_at(one: Segment) -> float | None:
+        text = reassembly.joined(one, now=9)
+        return text.began_at if text else None
+
+    assert began_at(segment(1)) == 9
     reassembly.add(segment(1), now=5)
-    assert reassembly.began_at(segment(2), now=9) == 5
-    assert reassembly.began_at(segment(1), now=9) == 5
-    assert reassembly.began_at(segment(1, octets=b"other"), now=9) == 9
+    assert began_at(segment(2)) == 5
+    assert began_at(segment(1)) is None
+    assert began_at(segment(1, octets=b"other")) == 9
     (given_up,) = reassembly.add(segment(1, octets=b"other"), now=9)
     assert given_up.began_at == 5
     assert [text.began_at for text in reassembly.waiting()] == [9]
+
+
+def played(script: str, *, total: int) -> tuple[list[str], list[str]]:
+    """Return the texts of segments like A1 B2 in their order, and those that time gives back."""
+    reassembly = Reassembly(EXPIRY)
+    ready: list[Text] = []
+    for now, word in enumerate(script.split()):
+        one = segment(int(word[1]), total, octets=word.encode())
+        ready += reassembly.add(one, now=float(now))
+    left = reassembly.expire(EXPIRY + 100)
+    assert reassembly.waiting() == []
+    whole, rest = [[text.octets.decode() for text in texts] for texts in (ready, left)]
+    return whole, rest
+
+
+@pytest.mark.parametrize(
+    ("script", "whole", "left"),
+    [
+        # The answer to the last segment was lost, and the reference is used again.
+        ("A1 A2 A2 B1 B2", ["A1A2", "B1B2"], []),
+        ("A1 A2 A2 B2 B1", ["A1A2", "B1B2"], []),
+        ("A1 A2 A1 B1 B2", ["A1A2", "B1B2"], []),
+        ("A1 A2 A2 A1 B2 B1", ["A1A2", "A1A2", "B1B2"], []),
+        ("A1 A2 B1 A1 B2", ["A1A2", "B1B2"], []),
+        # The same text is sent twice on purpose, in any order, and an answer is lost, too.
+        ("A1 A2 A1 A2", ["A1A2", "A1A2"], []),
+        ("A1 A2 A2 A1", ["A1A2", "A1A2"], []),
+        ("A1 A2 A2 A1 A2", ["A1A2", "A1A2"], []),
+        # A text has a segment of the last one.
+        ("A1 A2 A1 B2", ["A1A2", "A1B2"], []),
+        ("A1 A2 B1 A2", ["A1A2", "B1A2"], []),
+        ("A1 A2 A2 B1 A2", ["A1A2", "B1A2"], []),
+        ("A1 A2 A2 B1", ["A1A2"], ["B1A2"]),
+        # Echoes alone are no text.
+        ("A1 A2 A2", ["A1A2"], []),
+        ("A1 A2 A1", ["A1A2"], []),
+    ],
+)
+def test_a_segment_of_a_whole_text_is_an_echo(script, whole, left):
+    assert played(script, total=2) == (whole, left)
+
+
+@pytest.mark.parametrize(
+    ("script", "whole", "left"),
+    [
+        ("A1 A2 A3 A3 B1 B2 B3", ["A1A2A3", "B1B2B3"], []),
+        ("A1 A2 A3 A2 A3 B1 B2 B3", ["A1A2A3", "B1B2B3"], []),
+        ("A1 A2 A3 B1 B2 A3 B3", ["A1A2A3", "B1B2A3"], ["B3"]),
+        ("A1 A2 A3 A3 B1 B3", ["A1A2A3"], ["B1B3"]),
+        ("A1 A2 A3 A2 A3 A1 B1 B2 B3", ["A1A2A3", "A1A2A3", "B1B2B3"], []),
+    ],
+)
+def test_echoes_of_longer_texts(script, whole, left):
+    assert played(script, total=3) == (whole, left)
+
+
+def test_a_text_is_waited_for_from_its_first_segment_that_is_no_echo():
+    reassembly = Reassembly(EXPIRY)
+    for now, octets in enumerate((b"a", b"b")):
+        reassembly.add(segment(now + 1, 2, octets=octets), now=now)
+    reassembly.add(segment(2, 2, octets=b"b"), now=10)
+    reassembly.add(segment(1, 2, octets=b"c"), now=200)
+    assert reassembly.next_deadline() == 200 + EXPIRY
+    assert [t.octets for t in reassembly.add(segment(2, 2, octets=b"d"), now=400)] == [b"cd"]

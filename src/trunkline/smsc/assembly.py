@@ -4,9 +4,14 @@ Rules: a segment is on disk before it is answered; its message_id is the SID tha
 have, with the segment's number behind it, so that either can be asked for; what never becomes
 whole ends with a receipt for each segment that wants one. Segments of one text may come to several
 nodes: the journal says which text one joins, and what is in memory follows it.
+
+A segment that a whole text had already is an echo of that one (see smpp/concatenation.py): out of
+turn it is answered as it was there. In its turn, where a text may begin that is like the last, it
+has an id of its own, and if nothing comes of it the receipt that the message of the other has. What
+echoes are known by is written with the message, so that they are after a restart, and elsewhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,17 +21,26 @@ from sqlalchemy import Connection
 
 from trunkline.domain.carrier import SmppCredential
 from trunkline.domain.ids import position_of
+from trunkline.domain.message import FINAL
 from trunkline.flows.customers import journal_of
 from trunkline.flows.deliveries import Origin, ReceiptNote, Wanted, is_wanted, receipt_row
 from trunkline.flows.platform import Platform
-from trunkline.smpp.concatenation import Reassembly, Segment, Text, TextKey
+from trunkline.smpp.concatenation import Echo, Reassembly, Segment, Text, TextKey, Whole, whole_of
 from trunkline.smsc.reading import Wish, decode_body, origin_for
 from trunkline.store.deliveries import insert_deliveries
 from trunkline.store.messages import find_message
-from trunkline.store.segments import StoredSegments, forget_text, take_text
+from trunkline.store.segments import (
+    StoredSegments,
+    forget_remembered,
+    forget_text,
+    remember_text,
+    take_text,
+)
 
 EXPIRY_SECONDS = 300.0  # Senders send all segments within seconds; a retry takes minutes.
+REMEMBERED_SECONDS = 2 * EXPIRY_SECONDS  # From the first segment to the repeat of the last one.
 POSITION_LENGTH = 32  # Of a SID without its prefix.
+TOLD = "0" * POSITION_LENGTH  # Instead of a position: what is remembered of a whole text.
 # Of one customer: a few MB of memory, and more than a minute of long texts at any rate granted.
 TEXTS_MAX = 2_000
 SEGMENTS_MAX = 10_000
@@ -39,11 +53,17 @@ class Part(Segment):
     sid: str = field(compare=False)
     wish: Wish = field(compare=False, repr=False)
     at: datetime = field(compare=False)
+    echo_id: str = field(default="", compare=False, kw_only=True)
 
     @property
     def message_id(self) -> str:
-        """What the segment was answered with."""
-        return f"{self.sid}-{self.number}"
+        """What the segment was answered with; *echo_id* is what its like in a whole text was.
+
+        Another segment may take an echo's place, so that the two must not have one name.
+        """
+        if self.echo is Echo.STRAY:
+            return self.echo_id
+        return f"{self.sid}-{self.number}{'r' if self.echo else ''}"
 
     @property
     def number(self) -> int:
@@ -65,11 +85,21 @@ class _Kept(msgspec.Struct, array_like=True):
     sid: str
     at: datetime
     wish: Wish
+    echo: Echo = Echo.NONE
+    echo_id: str = ""
 
     @property
     def part(self) -> Part:
         """What was kept."""
-        return _part(self.wish, self.sid, at=self.at)
+        part = _part(self.wish, self.sid, at=self.at)
+        return replace(part, echo=self.echo, echo_id=self.echo_id)
+
+
+class _Told(msgspec.Struct, array_like=True):
+    """What is remembered of a text that became a message: what its segments were answered with."""
+
+    whole: Whole
+    message_ids: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -91,6 +121,9 @@ class Assembly:
         self._platform = platform
         self._journal = StoredSegments(platform.store, chance=platform.chance, clock=platform.clock)
         self._shelves: dict[str, _Shelf] = {}
+        # The journals where something may be remembered, and when to look what is too old.
+        self._remembering: set[str] = set()
+        self._forget_at = 0.0
 
     async def load(
         self, credential: SmppCredential, *, now: float, seconds: float = 0.0
@@ -99,7 +132,9 @@ class Assembly:
 
         Those whose message is there already are only forgotten.
         """
-        kept = await self._journal.load(journal_of(credential))
+        source = journal_of(credential)
+        self._remembering.add(source)
+        kept = [row for row in await self._journal.load(source) if not row[0].endswith(TOLD)]
         parts = [_DECODER.decode(doc).part for _, doc in kept]
         latest = self._platform.clock.now() - timedelta(seconds=seconds)
         young = {part.sid for part in parts if part.at > latest}
@@ -130,29 +165,29 @@ class Assembly:
         own = shelf.sids.get(blank.key, "") if known is None or known == blank else ""
         fresh = self._platform.chance.sid("SM", at)
 
-        def placed(kept: Sequence[Part]) -> Part:
+        def placed(rows: _Rows) -> tuple[Part, Mapping[str, Text]]:
+            texts = _texts(_parts(rows))
             # What is missing here came elsewhere, or a moment ago: this is of the next text.
-            is_whole_now = sum(each.sid == own for each in kept) == blank.key.total
-            is_next = known is not None and is_whole_now
-            return _placed(blank, kept, own="" if is_next else own, fresh=fresh)
+            is_next = known is not None and own in texts and texts[own].is_whole
+            told = _told(rows, texts, at=at)
+            part = _placed(blank, texts, own="" if is_next else own, fresh=fresh, told=told)
+            return part, texts
 
-        def choose(rows: Sequence[tuple[str, bytes]]) -> tuple[str, int, bytes] | None:
-            kept = _parts(rows)
-            part = placed(kept)
-            is_kept = part.message_id in {each.message_id for each in kept}
-            return None if is_kept else (_key(part), part.number, _doc(part))
+        def choose(rows: _Rows) -> tuple[str, int, bytes] | None:
+            part, texts = placed(rows)
+            is_news = part.sid not in texts or _is_news(part, texts[part.sid])
+            return (_key(part), part.number, _doc(part)) if is_news else None
 
         rows = await self._journal.join(journal_of(credential), _family(blank.key), choose=choose)
-        kept = _parts(rows)
-        part = placed(kept)
-        self._learn(shelf, part, kept=kept, now=now)
+        part, texts = placed(rows)
+        self._learn(shelf, part, texts=texts, now=now)
         return part
 
-    def _learn(self, shelf: _Shelf, part: Part, *, kept: Sequence[Part], now: float) -> None:
+    def _learn(self, shelf: _Shelf, part: Part, *, texts: Mapping[str, Text], now: float) -> None:
         """Let the text wait here that a part joins, as it was on disk; and no other one."""
-        mates = {p.number: p for p in kept if p.sid == part.sid and p.number != part.number}
+        mates = _mates(part, texts.get(part.sid))
         before = shelf.sids.get(part.key, part.sid)
-        if before != part.sid and not mates and before in {each.sid for each in kept}:
+        if before != part.sid and not mates and before in texts:
             return  # The old text still waits: it ends when the part is added.
         text = Text(part.key, now, tuple(mates[number] for number in sorted(mates)))
         shelf.reassembly.know(part.key, text if mates else None)
@@ -196,7 +231,14 @@ class Assembly:
 
         So it becomes one message, whoever had it whole at the same time.
         """
-        return take_text(db, journal_of(credential), _key(parts[0]), count=len(parts))
+        source, first = journal_of(credential), parts[0]
+        if not take_text(db, source, _key(first), count=len(parts)):
+            return False
+        self._remembering.add(source)
+        sid = f"SG{position_of(first.sid)}"
+        doc = _ENCODER.encode(_told_of(parts, at=self._platform.clock.now()))
+        remember_text(db, source, _family(first.key) + TOLD, sid=sid, doc=doc)
+        return True
 
     async def forget(self, credential: SmppCredential, parts: Sequence[Part]) -> None:
         """Remove the parts of a text from the disk."""
@@ -210,12 +252,27 @@ class Assembly:
 
     async def expire(self, now: float) -> None:
         """End the texts whose time is over, of customers who are gone, too."""
+        if now >= self._forget_at:
+            self._forget_at = now + EXPIRY_SECONDS
+            await self._forget_told()
         for sid, shelf in list(self._shelves.items()):
             for text in shelf.reassembly.expire(now):
                 parts = self._taken(shelf, text)
                 await self.end(shelf.credential, parts, status="expired", error_code=None)
             if not shelf.parts and not shelf.sids:
                 self._shelves.pop(sid, None)
+
+    async def _forget_told(self) -> None:
+        """Remove what is remembered of texts whose segments nobody repeats any more."""
+        until = self._platform.clock.now() - timedelta(seconds=REMEMBERED_SECONDS)
+        sources = sorted(self._remembering)
+
+        def work(db: Connection) -> None:
+            for source in sources:
+                forget_remembered(db, source, until=until)
+
+        if sources:
+            await self._platform.store.write(work)
 
     async def end(
         self,
@@ -227,8 +284,11 @@ class Assembly:
     ) -> None:
         """Give up a text: the receipts that its parts want are owed, and the parts are gone.
 
-        What another node has ended, or made a message of, is not there any more and owes nothing.
+        What another node has ended, or made a message of, is not there any more and owes nothing;
+        nor does a stray echo, whose id is another text's. Echoes alone end as that text did.
         """
+        if status == "expired" and all(part.echo for part in parts):
+            status, error_code = await self._fate(credential, parts)
         now, source = self._platform.clock.now(), journal_of(credential)
         rows = {
             part.message_id: receipt_row(
@@ -239,7 +299,8 @@ class Assembly:
                 note=_note(part, now, status=status, error_code=error_code),
             )
             for part in parts
-            if is_wanted(part.wish.when, delivered=False)
+            if part.echo is not Echo.STRAY
+            and is_wanted(part.wish.when, delivered=status == "delivered")
         }
 
         def work(db: Connection) -> None:
@@ -253,6 +314,17 @@ class Assembly:
         await self._platform.store.write(work)
         self._platform.bells.deliveries.ring()
 
+    async def _fate(
+        self, credential: SmppCredential, parts: Sequence[Part]
+    ) -> tuple[str, int | None]:
+        """Return what became of the message of the text that echoes are of."""
+        sid = parts[0].echo_id.partition("-")[0]
+        message = await self._platform.store.read(
+            lambda db: find_message(db, credential.account_sid, sid)
+        )
+        is_over = message is not None and message.status in FINAL
+        return (message.status.value, message.error_code) if message and is_over else ("sent", None)
+
     def is_waiting(self, credential: SmppCredential, sid: str) -> bool:
         """Tell whether a customer's text waits for segments."""
         return sid in self._shelf(credential).sids.values()
@@ -265,9 +337,13 @@ class Assembly:
     def _shelf(self, credential: SmppCredential) -> _Shelf:
         shelf = self._shelves.get(credential.sid)
         if shelf is None:
-            # No whole text is remembered: what is sent again after it is a text of its own.
+            # What is an echo is found out where a part is placed, with what the disk remembers.
             reassembly = Reassembly(
-                EXPIRY_SECONDS, texts_max=TEXTS_MAX, segments_max=SEGMENTS_MAX, whole_texts_max=0
+                EXPIRY_SECONDS,
+                texts_max=TEXTS_MAX,
+                segments_max=SEGMENTS_MAX,
+                whole_texts_max=0,
+                gives_back_echoes=True,
             )
             shelf = self._shelves[credential.sid] = _Shelf(credential, reassembly)
         return shelf
@@ -290,7 +366,7 @@ class Assembly:
 
 def is_whole(parts: Sequence[Part]) -> bool:
     """Tell whether no segment of a text is missing."""
-    return len(parts) == parts[0].key.total
+    return Text(parts[0].key, 0.0, tuple(parts)).is_whole
 
 
 def joined(system_id: str, parts: Sequence[Part]) -> tuple[Wish, str, Origin]:
@@ -307,6 +383,8 @@ def joined(system_id: str, parts: Sequence[Part]) -> tuple[Wish, str, Origin]:
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Kept)
+_TOLD_DECODER = msgspec.msgpack.Decoder(_Told)
+_Rows = Sequence[tuple[str, bytes]]
 
 
 def _key(part: Part) -> str:
@@ -319,29 +397,91 @@ def _family(key: TextKey) -> str:
 
 
 def _doc(part: Part) -> bytes:
-    return _ENCODER.encode(_Kept(part.sid, part.at, part.wish))
+    return _ENCODER.encode(_Kept(part.sid, part.at, part.wish, part.echo, part.echo_id))
 
 
-def _parts(rows: Iterable[tuple[str, bytes]]) -> list[Part]:
-    return [_DECODER.decode(doc).part for _, doc in rows]
+def _parts(rows: _Rows) -> list[Part]:
+    return [_DECODER.decode(doc).part for key, doc in rows if not key.endswith(TOLD)]
 
 
-def _placed(blank: Part, kept: Sequence[Part], *, own: str, fresh: str) -> Part:
-    """Return a part with the SID of the text it joins; *kept* are those of texts that look alike.
+def _texts(parts: Iterable[Part]) -> dict[str, Text]:
+    """Return texts that look alike, by their SIDs."""
+    found: dict[str, dict[int, Part]] = {}
+    for part in parts:
+        found.setdefault(part.sid, {})[part.number] = part
+    return {
+        sid: Text(next(iter(each.values())).key, 0.0, tuple(each[n] for n in sorted(each)))
+        for sid, each in found.items()
+    }
+
+
+def _told(rows: _Rows, texts: Mapping[str, Text], *, at: datetime) -> _Told | None:
+    """Return what is remembered of the last text that was whole, be it accepted yet or not."""
+    whole = max((sid for sid, text in texts.items() if text.is_whole), default=None)
+    if whole is not None:
+        return _told_of(_parts_of(texts[whole]), at=at)
+    found = (_TOLD_DECODER.decode(doc) for key, doc in rows if key.endswith(TOLD))
+    since = at.timestamp() - REMEMBERED_SECONDS
+    return next((told for told in found if told.whole.at > since), None)
+
+
+def _told_of(parts: Sequence[Part], *, at: datetime) -> _Told:
+    whole = whole_of(Text(parts[0].key, 0.0, tuple(parts)), at=at.timestamp())
+    return _Told(whole, tuple(part.message_id for part in parts))
+
+
+def _parts_of(text: Text) -> tuple[Part, ...]:
+    return tuple(part for part in text.segments if isinstance(part, Part))
+
+
+def _placed(
+    blank: Part, texts: Mapping[str, Text], *, own: str, fresh: str, told: _Told | None
+) -> Part:
+    """Return a part with the SID of the text it joins, of *texts* that look alike.
 
     That is the one that waits here, with *own* as its SID, or else the youngest on disk that is not
     whole and has not another segment in the part's place; or a new one.
     """
-    texts: dict[str, dict[int, Part]] = {}
-    for part in kept:
-        texts.setdefault(part.sid, {})[part.number] = part
-    if own in texts:
-        return texts[own].get(blank.number) or replace(blank, sid=own)
-    for sid in sorted(texts, reverse=True):
-        there = texts[sid].get(blank.number)
-        if len(texts[sid]) < blank.key.total and (there is None or there == blank):
-            return there or replace(blank, sid=sid)
-    return replace(blank, sid=fresh)
+    if own in texts and (there := _there(blank, texts[own])) and not there.echo:
+        return there
+    for sid in (own, *sorted(texts, reverse=True)):
+        text = texts.get(sid)
+        if text is None or text.is_whole:
+            continue
+        part = _marked(blank, text, told=told)
+        if not text.is_over_by(part):
+            return _there(part, text) or replace(part, sid=sid)
+    return replace(_marked(blank, Text(blank.key, 0.0, ()), told=told), sid=fresh)
+
+
+def _marked(blank: Part, text: Text, *, told: _Told | None) -> Part:
+    """Return a part that may join a text, with what it was answered before if it is an echo."""
+    part = text.marked(blank, by=told.whole if told else None)
+    assert isinstance(part, Part)
+    return replace(part, echo_id=told.message_ids[part.number - 1]) if told and part.echo else part
+
+
+def _there(part: Part, text: Text) -> Part | None:
+    """Return the part as a text has it already, unless it is to be replaced."""
+    there = text.at(part.number)
+    is_same = there == part and not _is_news(part, text)
+    return there if isinstance(there, Part) and is_same else None
+
+
+def _is_news(part: Part, text: Text) -> bool:
+    """Tell whether a part changes a text."""
+    return text.with_(part, now=0.0) is not text
+
+
+def _mates(part: Part, text: Text | None) -> dict[int, Part]:
+    """Return the parts beside which one is put, by number.
+
+    An echo in whose place there is another segment is put nowhere.
+    """
+    if text is None:
+        return {}
+    stays = part != text.at(part.number) and not _is_news(part, text)
+    return {p.number: p for p in _parts_of(text) if stays or p.number != part.number}
 
 
 def _part(wish: Wish, sid: str, *, at: datetime) -> Part:

@@ -1,13 +1,16 @@
 """Segments of texts that are not whole yet, kept so that they may be acknowledged.
 
 Rules: a segment is on disk when `keep` returns; whoever puts texts together limits how many wait,
-and forgets each text that it gives up, so that nothing here grows without end.
+and forgets each text that it gives up, so that nothing here grows without end. Number 0 is no
+segment: it is what is remembered of a text that is not here any more.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, select, text
 
+from trunkline.domain.ids import position_at
 from trunkline.runtime import Chance, Clock
 from trunkline.store.store import Store
 from trunkline.store.tables import inbound_segments
@@ -64,6 +67,19 @@ def take_text(db: Connection, source: str, key: str, *, count: int) -> bool:
     where = (column.source == source) & (column.key == key)
     found = db.execute(select(column.number).where(where).with_for_update()).all()
     return len(found) == count and forget_text(db, source, key)
+
+
+def remember_text(db: Connection, source: str, key: str, *, sid: str, doc: bytes) -> None:
+    """Keep what is remembered of a text until `forget_remembered`; the newest under a key."""
+    row = {"source": source, "key": key, "number": 0, "sid": sid, "doc": doc}
+    db.execute(_KEEP, row)
+
+
+def forget_remembered(db: Connection, source: str, *, until: datetime) -> None:
+    """Remove what is remembered of a source's texts that began before a time."""
+    column = inbound_segments.c
+    is_old = (column.number == 0) & (column.sid < f"SG{position_at(until)}")
+    db.execute(delete(inbound_segments).where((column.source == source) & is_old))
 
 
 class StoredSegments:

@@ -126,7 +126,7 @@ class Desk:
 
     async def load(self) -> None:
         """Take up the texts that somebody had begun to receive."""
-        ready = await self._texts.load()
+        ready = await self._texts.load(self._clock.now())
         self._owed.items.extend(_Item(text.incoming, ready=text) for text in ready)
         self._waits_for_segments.set()
 

@@ -5,10 +5,13 @@ Rule 1: a segment is in the journal before it is acknowledged; a text leaves the
         another node that tells it as well, repeat no text.
 Rule 2: segments of one text may come to several nodes. The journal decides which text a segment
         joins, and what is in memory follows it.
+Rule 3: of the last text that was told, of those that look alike, the journal keeps what knows its
+        segments again, for as long as one may be repeated: after a restart and on other nodes, too.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -16,12 +19,22 @@ import msgspec
 
 from trunkline.carriers.port import Incoming, KeptPart, SegmentJournal
 from trunkline.carriers.smpp.incoming import Reader
-from trunkline.smpp.concatenation import Reassembly, Segment, Text, TextKey, key_of
+from trunkline.smpp.concatenation import (
+    Echo,
+    Reassembly,
+    Segment,
+    Text,
+    TextKey,
+    Whole,
+    key_of,
+    whole_of,
+)
 from trunkline.smpp.udh import Concatenation, Element, ReferenceKind
 
 # Half of a key says which texts look alike, the other half which of them it is. Once there was the
 # second half alone.
 HALF = 32
+TOLD = "0" * HALF  # Instead of the other half: what is remembered of a text that was told.
 _Rows = Sequence[tuple[str, bytes]]
 
 
@@ -29,7 +42,7 @@ _Rows = Sequence[tuple[str, bytes]]
 class KeptSegment:
     """One segment as it stands in the journal; began_at is when its text began.
 
-    is_echo: a text that was told already had it, so that alone it is no text.
+    moved_at: when it came, if it was the first of its text that is no echo, behind echoes.
     """
 
     began_at: float
@@ -42,19 +55,22 @@ class KeptSegment:
     elements: tuple[tuple[int, bytes], ...]
     data_coding: int
     octets: bytes
-    is_echo: bool = False
+    echo: Echo = Echo.NONE
+    moved_at: float | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(KeptSegment)
+_WHOLE_DECODER = msgspec.json.Decoder(Whole)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A text to tell, and its key in the journal."""
+    """A text to tell, its key in the journal, and what is to be remembered of it, if anything."""
 
     journal_key: str
     incoming: Incoming
+    whole: Whole | None = None
 
 
 class LongTexts:
@@ -68,83 +84,117 @@ class LongTexts:
         self._reader = reader
         self._expiry_seconds = expiry_seconds
         self._reassembly = Reassembly(expiry_seconds)
+        # When to look for what may be forgotten: a whole text, and echoes that nothing followed.
+        self._sweep_at: float | None = None
 
-    async def load(self) -> list[Ready]:
+    async def load(self, at: datetime) -> list[Ready]:
         """Take up what is in the journal; return the texts that are whole already."""
-        texts = _texts(await self._journal.load(self._carrier))
+        now, rows = at.timestamp(), await self._journal.load(self._carrier)
+        texts = _texts(rows)
+        if rows:
+            self._sweep_by(now + self._expiry_seconds)
         for old_key, text in texts.items():
             if len(old_key) == HALF:
                 await self._rekey(old_key, text)
             if not text.is_whole:
                 self._reassembly.know(text.key, text)
-        return [self._ready(text) for text in texts.values() if text.is_whole]
+        return [self._ready(text, now) for text in texts.values() if text.is_whole]
 
     async def add(self, segment: Segment, *, at: datetime) -> list[Ready]:
         """Take a segment, which is on disk when this returns; return the texts that it completes.
 
         What raises has changed nothing: the segment may come again.
         """
-        now = at.timestamp()
-        self._reassembly.know(key_of(segment), _waiting(await self._join(segment, now=now)))
-        return [self._ready(text) for text in self._reassembly.add(segment, now=now)]
+        now, key = at.timestamp(), key_of(segment)
+        remembered = self._reassembly.whole(key)
 
-    async def expire(self, now: datetime) -> list[Ready]:
+        def choose(rows: _Rows) -> KeptPart | None:
+            if _is_of_another(segment, rows):
+                return None
+            text = self._known(key, rows, remembered=remembered, now=now).joined(segment, now=now)
+            return _part(text, _number(segment)) if text else None
+
+        rows = await self._journal.join(self._carrier, _family(key), choose=choose)
+        if _is_of_another(segment, rows):
+            return []
+        known = self._known(key, rows, remembered=remembered, now=now)
+        self._reassembly.know(key, next(iter(known.waiting()), None))
+        if whole := known.whole(key):
+            self._reassembly.remember(key, whole)
+        self._sweep_by(now + 2 * self._expiry_seconds)
+        return [self._ready(text, now) for text in self._reassembly.add(segment, now=now)]
+
+    async def expire(self, at: datetime) -> list[Ready]:
         """Return the texts whose missing segments are waited for no longer.
 
         A text that another node has told is in the journal no more; what came to others is in it.
         """
-        rows = await self._journal.load(self._carrier)
+        now, rows = at.timestamp(), await self._journal.load(self._carrier)
         texts = _texts(rows)
-        for key in _echoes(rows):
-            # Of a text that was told, and came no further a second time.
-            if texts[key].began_at + self._expiry_seconds <= now.timestamp():
-                await self._journal.forget(self._carrier, key)
-                del texts[key]
-        ended = self._reassembly.expire(now.timestamp())
+        if self._sweep_at is not None and self._sweep_at <= now:
+            await self._sweep(rows, texts, now=now)
         return [
-            self._ready(_merged(text, kept))
-            for text in ended
+            self._ready(_merged(text, kept), now)
+            for text in self._reassembly.expire(now)
             if (kept := texts.get(_journal_key(text.key, text.began_at)))
         ]
 
     def seconds_left(self, now: datetime) -> float | None:
         """Return in how many seconds `expire` has something to do; None while nothing waits."""
-        deadline = self._reassembly.next_deadline()
+        deadlines = (self._reassembly.next_deadline(), self._sweep_at)
+        deadline = min((at for at in deadlines if at is not None), default=None)
         return None if deadline is None else max(0.0, deadline - now.timestamp())
 
     async def forget(self, told: Iterable[Ready]) -> None:
-        """Remove texts that were recorded."""
+        """Remove texts that were recorded, and remember the whole ones."""
         for ready in told:
+            if ready.whole:
+                key, doc = ready.journal_key[:HALF] + TOLD, _ENCODER.encode(ready.whole)
+                await self._journal.keep(self._carrier, key, number=0, doc=doc)
             await self._journal.forget(self._carrier, ready.journal_key)
 
-    async def _join(self, segment: Segment, *, now: float) -> Iterable[Text]:
-        """Store a segment with the text it belongs to; return the texts that it may belong to."""
-        is_echo = self._reassembly.was_whole(segment)
+    def _known(
+        self, key: TextKey, rows: _Rows, *, remembered: Whole | None, now: float
+    ) -> Reassembly:
+        """Return what is known of texts that look alike, here and in the journal.
 
-        def choose(rows: _Rows) -> KeptPart | None:
-            texts = _texts(rows).values()
-            if any(segment in text.segments for text in texts):
-                return None
-            waiting = _waiting(texts)
-            known = Reassembly(self._expiry_seconds, texts=[waiting] if waiting else [])
-            return _part(segment, known.began_at(segment, now=now), is_echo=is_echo)
+        Echoes that waited as long as a text does wait no more, and are about to be removed.
+        """
+        texts = _texts(rows).values()
+        waiting = _waiting(texts)
+        is_old = waiting and waiting.is_echo and waiting.began_at + self._expiry_seconds <= now
+        known = Reassembly(self._expiry_seconds, texts=[waiting] if waiting and not is_old else [])
+        untold = [whole_of(text, at=now) for text in texts if text.is_whole]
+        told = [*_wholes(rows).values(), *filter(None, [remembered]), *untold]
+        fresh = [whole for whole in told if whole.at + 2 * self._expiry_seconds > now]
+        if fresh:
+            known.remember(key, max(fresh, key=lambda whole: whole.at))
+        return known
 
-        family = _family(key_of(segment))
-        rows = await self._journal.join(self._carrier, family, choose=choose)
-        return _texts(rows).values()
+    def _sweep_by(self, at: float) -> None:
+        self._sweep_at = at if self._sweep_at is None else min(at, self._sweep_at)
+
+    async def _sweep(self, rows: _Rows, texts: dict[str, Text], *, now: float) -> None:
+        """Remove what is of no use any more; nothing joins echoes that are as old as that."""
+        over = now - 2 * self._expiry_seconds
+        useless = [key for key, whole in _wholes(rows).items() if whole.at <= over]
+        useless += [key for key, text in texts.items() if text.is_echo and text.began_at <= over]
+        await asyncio.gather(*(self._journal.forget(self._carrier, key) for key in useless))
+        self._sweep_at = now + self._expiry_seconds if len(useless) < len(rows) else None
 
     async def _rekey(self, old_key: str, text: Text) -> None:
         """Let a text that an older version kept be found by those that look alike."""
         for segment in text.segments:
-            part = _part(segment, text.began_at)
+            part = _part(text, _number(segment))
             await self._journal.keep(self._carrier, part.key, number=part.number, doc=part.doc)
         await self._journal.forget(self._carrier, old_key)
 
-    def _ready(self, text: Text) -> Ready:
+    def _ready(self, text: Text, now: float) -> Ready:
         key = _journal_key(text.key, text.began_at)
-        at = datetime.fromtimestamp(text.began_at, UTC)
+        at = datetime.fromtimestamp(text.waits_since, UTC)
         ref = f"{self._carrier}:{key[HALF:]}"
-        return Ready(key, self._reader.incoming_of(text.segments, ref=ref, at=at))
+        incoming = self._reader.incoming_of(text.segments, ref=ref, at=at)
+        return Ready(key, incoming, whole_of(text, at=now) if text.is_whole else None)
 
 
 def _journal_key(key: TextKey, began_at: float) -> str:
@@ -156,12 +206,14 @@ def _family(key: TextKey) -> str:
     return sha256(repr(tuple(key)).encode()).hexdigest()[:HALF]
 
 
-def _part(segment: Segment, began_at: float, *, is_echo: bool = False) -> KeptPart:
-    """Return a segment as the journal has it."""
+def _part(text: Text, number: int) -> KeptPart:
+    """Return a segment of a text as the journal has it."""
+    segment = text.at(number)
+    assert segment
+    assert segment.place, "a text of its own is not kept"
     place = segment.place
-    assert place, "a text of its own is not kept"
     kept = KeptSegment(
-        began_at=began_at,
+        began_at=text.began_at,
         source_addr=segment.source_addr,
         destination_addr=segment.destination_addr,
         kind=place.kind,
@@ -171,29 +223,25 @@ def _part(segment: Segment, began_at: float, *, is_echo: bool = False) -> KeptPa
         elements=tuple((e.identifier, e.data) for e in segment.elements),
         data_coding=segment.data_coding,
         octets=segment.octets,
-        is_echo=is_echo,
+        echo=segment.echo,
+        moved_at=None if segment.echo else text.moved_at,
     )
-    return KeptPart(_journal_key(key_of(segment), began_at), place.number, _ENCODER.encode(kept))
+    return KeptPart(_journal_key(text.key, text.began_at), number, _ENCODER.encode(kept))
 
 
 def _texts(rows: _Rows) -> dict[str, Text]:
     """Return the texts of a journal by their keys; what cannot be read is passed over."""
     found: dict[str, list[KeptSegment]] = {}
     for key, doc in rows:
-        kept = _decoded(doc)
+        kept = None if key.endswith(TOLD) else _decoded(doc)
         if kept:
             found.setdefault(key, []).append(kept)
     return {key: _text(segments) for key, segments in found.items()}
 
 
-def _echoes(rows: _Rows) -> list[str]:
-    """Return the keys of the texts that consist of echoes alone."""
-    found: dict[str, bool] = {}
-    for key, doc in rows:
-        kept = _decoded(doc)
-        if kept:
-            found[key] = found.get(key, True) and kept.is_echo
-    return [key for key, is_echo in found.items() if is_echo]
+def _wholes(rows: _Rows) -> dict[str, Whole]:
+    """Return what is remembered of texts that were told, by the keys in the journal."""
+    return {key: _WHOLE_DECODER.decode(doc) for key, doc in rows if key.endswith(TOLD)}
 
 
 def _waiting(texts: Iterable[Text]) -> Text | None:
@@ -201,10 +249,18 @@ def _waiting(texts: Iterable[Text]) -> Text | None:
     return max((t for t in texts if not t.is_whole), key=lambda t: t.began_at, default=None)
 
 
+def _is_of_another(segment: Segment, rows: _Rows) -> bool:
+    """Tell whether a segment repeats one of a text that was given up and not told yet."""
+    texts = _texts(rows).values()
+    waiting = _waiting(texts)
+    others = [t for t in texts if t is not waiting and not (t.is_whole or t.is_echo)]
+    return any(segment in text.segments for text in others)
+
+
 def _merged(text: Text, kept: Text) -> Text:
     """Return a text with what came to other nodes."""
-    segments = {_number(segment): segment for segment in (*kept.segments, *text.segments)}
-    return Text(text.key, text.began_at, tuple(segments[n] for n in sorted(segments)))
+    segments = {_number(segment): segment for segment in (*text.segments, *kept.segments)}
+    return replace(text, segments=tuple(segments[n] for n in sorted(segments)))
 
 
 def _number(segment: Segment) -> int:
@@ -226,12 +282,17 @@ def _key_of(kept: KeptSegment) -> TextKey:
 def _text(segments: Iterable[KeptSegment]) -> Text:
     ordered = sorted(segments, key=lambda kept: kept.number)
     first = ordered[0]
-    return Text(_key_of(first), first.began_at, tuple(map(_segment, ordered)))
+    moved_at = min((k.moved_at for k in ordered if k.moved_at is not None), default=None)
+    return Text(_key_of(first), first.began_at, tuple(map(_segment, ordered)), moved_at)
 
 
 def _segment(kept: KeptSegment) -> Segment:
-    place = Concatenation(kept.kind, kept.reference, total=kept.total, number=kept.number)
-    elements = tuple(Element(identifier, data) for identifier, data in kept.elements)
     return Segment(
-        kept.source_addr, kept.destination_addr, place, elements, kept.data_coding, kept.octets
+        kept.source_addr,
+        kept.destination_addr,
+        Concatenation(kept.kind, kept.reference, total=kept.total, number=kept.number),
+        tuple(Element(identifier, data) for identifier, data in kept.elements),
+        kept.data_coding,
+        kept.octets,
+        echo=kept.echo,
     )
