@@ -452,6 +452,20 @@ def test_a_move_that_is_killed_goes_on(file: Path, target: str) -> None:
 
 
 @pytest.mark.postgresql
+def test_a_move_that_was_interrupted_is_not_taken_for_damage(
+    file: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at what is there so far says that more is to come."""
+    monkeypatch.setattr("trunkline.ops.storage.copy_media", _interrupted)
+    options = ["--data-dir", str(file), "--database", target]
+    assert call("move", *options).exit_code == 1
+    result = call("check", *options)
+    assert (result.exit_code, "is being moved into" in result.output) == (1, True), result.output
+    assert "bytes" not in result.output
+    assert call("check", "--data-dir", file).output == "Nothing is wrong.\n"
+
+
+@pytest.mark.postgresql
 async def test_a_move_that_ends_before_its_last_word_is_done(file: Path, target: str) -> None:
     """All is there and the file is put away; only the note is left."""
     options = ["--data-dir", str(file), "--database", target]

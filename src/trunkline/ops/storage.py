@@ -38,7 +38,15 @@ from trunkline.store.copying import (
 from trunkline.store.media import SHELVES, MediaFiles
 from trunkline.store.media_bucket import open_media
 from trunkline.store.media_rows import MediaRows
-from trunkline.store.opening import FILE, advised, is_full, place_of, require_fit, unopened_store
+from trunkline.store.opening import (
+    FILE,
+    advised,
+    is_full,
+    place_of,
+    require_fit,
+    require_whole,
+    unopened_store,
+)
 from trunkline.store.postgres_engine import open_engine, parse_address
 from trunkline.store.schema import current_version, is_newer, known_versions, upgrade
 from trunkline.store.store import SqliteStore
@@ -80,7 +88,9 @@ def migrate(config: Config) -> tuple[str, str]:
 
 def check(config: Config, now: datetime) -> list[Fault]:
     """Return what is wrong in a database, which may be in use."""
-    with _explained(place_of(config.data_dir, config.database)), _looking(config) as db:
+    where = place_of(config.data_dir, config.database)
+    with _explained(where), _looking(config) as db:
+        require_whole(db, where)
         _require_ours(current_version(db))
         return [*faults(db, now), *_missing_bytes(config, db)]
 

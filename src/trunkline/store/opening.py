@@ -77,11 +77,7 @@ def _prepare(store: Database, where: str, *, data_dir: Path) -> None:
     if isinstance(store, PostgresStore):
         require_fit(store.engine)
         with store.engine.connect() as db, db.begin():
-            if is_unfinished(db):
-                raise ValueError(
-                    f"The database {where} is being moved into: let that end, or, if it was"
-                    " interrupted, call `trunkline db move` once more."
-                )
+            require_whole(db, where)
         _require_moved(store.engine, data_dir / FILE)
     if is_newer(store.engine):
         raise ValueError(
@@ -92,6 +88,15 @@ def _prepare(store: Database, where: str, *, data_dir: Path) -> None:
     if isinstance(store, PostgresStore):
         _analyze(store.engine)
     store.start()
+
+
+def require_whole(db: Connection, where: str) -> None:
+    """Raise ValueError for a database that is being moved into."""
+    if is_unfinished(db):
+        raise ValueError(
+            f"The database {where} is being moved into: let that end, or, if it was interrupted,"
+            " call `trunkline db move` once more."
+        )
 
 
 def _require_moved(engine: Engine, file: Path) -> None:
