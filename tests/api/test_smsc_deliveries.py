@@ -10,12 +10,12 @@ from tests.harness import NOON, Trunkline
 from trunkline.domain.ids import AT_ONCE
 from trunkline.flows import customers
 from trunkline.flows.customers import Wishes
-from trunkline.flows.deliveries import KEPT_FOR, sweep
+from trunkline.flows.deliveries import KEPT_FOR, SUSPECT_SECONDS, sweep
 from trunkline.smpp.concatenation import Reassembly, segment_of
-from trunkline.smpp.pdu import BindReceiver, BindTransmitter
+from trunkline.smpp.pdu import BindReceiver, BindTransmitter, DeliverSm
 from trunkline.smpp.receipt import parse_receipt
 from trunkline.smpp.status import CommandStatus
-from trunkline.smsc import connection
+from trunkline.smsc import connection, courier
 from trunkline.smsc.binds import Binds
 from trunkline.smsc.courier import Courier
 from trunkline.smsc.server import SmscServer
@@ -54,6 +54,19 @@ async def nothing_waits(trunkline: Trunkline, system_id: str = "acme") -> None:
 
     async def look() -> None:
         while await waiting(trunkline, system_id):
+            pass
+
+    await asyncio.wait_for(look(), 10)
+
+
+async def nothing_is_due(trunkline: Trunkline) -> None:
+    """Return once all that waits for acme has a time that is not here yet."""
+    now = trunkline.clock.now()
+
+    async def look() -> None:
+        while await trunkline.app.store.read(
+            lambda db: load_deliveries(db, trunkline.account_sid, "acme", now=now, limit=1)
+        ):
             pass
 
     await asyncio.wait_for(look(), 10)
@@ -203,12 +216,68 @@ async def test_what_was_not_acknowledged_comes_again(
         await esme.bind(acme, "secret")
         await reply(trunkline, trunkline.number, "again")
         await esme.next_delivery()
-    await was_tried(trunkline, 1)
-    trunkline.clock.advance(60)
     async with await Esme.connect(smsc.port) as esme:
         await esme.bind(acme, "secret")
         assert (await esme.next_delivery()).short_message == b"again"
         await nothing_waits(trunkline)
+
+
+async def test_what_was_not_acknowledged_comes_again_in_order(
+    trunkline: Trunkline, smsc: SmscServer, acme: str
+) -> None:
+    """At once, before all that was to follow it, as often as connections may be lost."""
+    count = connection.WINDOW_MAX + 20
+    async with await Esme.connect(smsc.port) as esme:
+        await esme.bind(acme, "secret", BindTransmitter)
+        await esme.submit(*[text(source_addr=trunkline.number[1:]) for _ in range(count)])
+    await trunkline.run_for(5)
+    orders = []
+    for many in (*[connection.WINDOW_MAX] * courier.LOSSES_FREE, count):
+        async with await Esme.connect(smsc.port) as esme:
+            if many < count:
+                esme.verdict = lambda pdu: None
+            await esme.bind(acme, "secret")
+            orders.append([each.short_message for each in await esme.deliveries(many)])
+    assert len(set(orders[-1])) == count
+    assert orders[:-1] == [orders[-1][: connection.WINDOW_MAX]] * courier.LOSSES_FREE
+    await nothing_waits(trunkline)
+
+
+async def test_what_connections_are_lost_over_lets_others_by(
+    trunkline: Trunkline, smsc: SmscServer, acme: str
+) -> None:
+    """It waits for a while, and for as long again each time it is the death of one."""
+    for body in ("one", "poison", "two", "three"):
+        await reply(trunkline, trunkline.number, body)
+    heard: list[bytes] = []
+
+    async def connect() -> None:
+        """Take what comes, and die of poison."""
+        is_dead = False
+
+        def verdict(pdu: DeliverSm) -> int | None:
+            nonlocal is_dead
+            is_dead = is_dead or pdu.short_message == b"poison"
+            return None if is_dead else C.ESME_ROK
+
+        async with await Esme.connect(smsc.port) as esme:
+            esme.verdict = verdict
+            await esme.bind(acme, "secret")
+            while not heard or heard[-1] not in (b"poison", b"three"):
+                heard.append((await esme.next_delivery()).short_message)
+        heard.append(b"")
+
+    for _ in range(courier.LOSSES_FREE + 1):
+        await connect()
+    assert [body for body in heard if body] == [b"one", *[b"poison"] * (courier.LOSSES_FREE + 1)]
+    await connect()
+    assert heard[-3:] == [b"two", b"three", b""]
+    for _ in range(2):
+        heard.clear()
+        await nothing_is_due(trunkline)
+        trunkline.clock.advance(SUSPECT_SECONDS + 1)
+        await connect()
+        assert heard == [b"poison", b""]
 
 
 async def test_no_more_is_on_its_way_than_the_window_holds(
@@ -315,7 +384,9 @@ async def test_what_is_taken_while_others_are_forgotten_is_forgotten_next(
     first, second = rows_of("many", 2)
     written: list[list[str]] = []
 
-    async def settle(platform: object, taken: list[str], missed: object) -> None:
+    async def settle(
+        platform: object, taken: list[str], missed: object, *, suspects: object
+    ) -> None:
         if not written:
             courier.delivered(second, C.ESME_ROK)
         written.append(taken)

@@ -21,6 +21,7 @@ from trunkline.store.deliveries import (
     RECEIPT,
     TEXT,
     DeliveryRow,
+    delay_deliveries,
     delete_deliveries,
     load_deliveries,
     postpone_deliveries,
@@ -41,6 +42,9 @@ KEPT_FOR = timedelta(days=7)
 TEXT_MAX = 20
 # What was not taken is offered again after these, then hourly for as long as it is kept.
 BACKOFF_SECONDS = (5.0, 30.0, 120.0, 600.0, *(3600.0,) * 170)
+
+# What connections are lost over waits so long: what is behind it comes through meanwhile.
+SUSPECT_SECONDS = 30.0
 
 Address = tuple[int, int, str]
 
@@ -195,15 +199,26 @@ async def due(
     )
 
 
-async def settle(platform: Platform, taken: Sequence[str], missed: Sequence[DeliveryRow]) -> None:
-    """Remove the rows that were taken, by SID, and let those that were not wait."""
-    now = platform.clock.now()
-    dues = [(row.sid, at) for row in missed if (at := _next_at(platform, row, now))]
+async def settle(
+    platform: Platform,
+    taken: Sequence[str],
+    missed: Sequence[DeliveryRow],
+    *,
+    suspects: Sequence[str] = (),
+) -> None:
+    """Remove the rows that were taken, by SID, and let those that were not wait.
+
+    *suspects*, SIDs as well, wait for SUSPECT_SECONDS.
+    """
+    now, chance = platform.clock.now(), platform.chance.fraction()
+    # One chance for all, so that those that were missed together keep their order.
+    dues = [(row.sid, at) for row in missed if (at := _next_at(row, now, chance=chance))]
     lost = {row.sid for row in missed} - {sid for sid, _ in dues}
 
     def work(db: Connection) -> None:
         delete_deliveries(db, [*taken, *lost])
         postpone_deliveries(db, dues)
+        delay_deliveries(db, suspects, now + timedelta(seconds=SUSPECT_SECONDS))
 
     await platform.store.write(work)
 
@@ -214,10 +229,8 @@ async def sweep(platform: Platform) -> int:
     return await platform.store.write(lambda db: sweep_deliveries(db, before))
 
 
-def _next_at(platform: Platform, row: DeliveryRow, now: datetime) -> datetime | None:
-    return next_attempt(
-        row.attempts + 1, now, backoff_seconds=BACKOFF_SECONDS, chance=platform.chance.fraction()
-    )
+def _next_at(row: DeliveryRow, now: datetime, *, chance: float) -> datetime | None:
+    return next_attempt(row.attempts + 1, now, backoff_seconds=BACKOFF_SECONDS, chance=chance)
 
 
 def _receipts(platform: Platform, message: Message, origin: Origin) -> list[DeliveryRow]:

@@ -14,7 +14,6 @@ from trunkline.flows.platform import Platform
 from trunkline.smpp.events import (
     Answered,
     Event,
-    Lost,
     PeerSilent,
     Requested,
     StreamBroken,
@@ -214,11 +213,8 @@ class Connection(asyncio.Protocol):
         # What it said last may be that it took something.
         self._read(TURN_OCTETS_MAX)
         self._inbox.clear()
-        for event in self._session.close():
-            self._take(event, [])
-        for _, parcel in self._to_send:
-            self._count(parcel, None)
-        self._to_send.clear()
+        self._session.close()
+        self._lose()
         self._house.connected.discard(self)
         self._is_no_stranger()
         if self._credential is not None:
@@ -333,7 +329,7 @@ class Connection(asyncio.Protocol):
                 self._session.respond(number, empty_answer(pdu), command_status=status)
             case Answered(number, status, _):
                 self._landed(number, status)
-            case TimedOut(number, _) | Lost(number, _):
+            case TimedOut(number, _):
                 self._landed(number, None)
             case PeerSilent() | TimerExpired(Timer.SESSION_INIT):
                 self.abort()
@@ -437,6 +433,20 @@ class Connection(asyncio.Protocol):
         parcel = self._flights.pop(number, None)
         if parcel is not None:
             self._count(parcel, command_status)
+
+    def _lose(self) -> None:
+        """Give back what the peer has not answered, in the order in which it was sent."""
+        sent = list(self._flights.values())
+        parcels = {id(each): each for each in (*sent, *(each for _, each in self._to_send))}
+        self._flights.clear()
+        self._to_send.clear()
+        lost = [each for each in parcels.values() if each.command_status == CommandStatus.ESME_ROK]
+        for parcel in parcels.values():
+            if parcel.command_status != CommandStatus.ESME_ROK:
+                self._house.courier.delivered(parcel.row, parcel.command_status)
+        if lost:
+            first = lost[0].row if any(each is lost[0] for each in sent) else None
+            self._house.courier.lost([each.row for each in lost], first=first)
 
     def _count(self, parcel: _Parcel, command_status: int | None) -> None:
         parcel.left -= 1

@@ -5,6 +5,7 @@ Rule: of several nodes that a customer is bound to one delivers, the one that ha
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,6 +23,10 @@ from trunkline.store.deliveries import DeliveryRow
 POLL_SECONDS = 1.0
 # Of one customer, in memory; several windows, so that none runs dry while more is read.
 LOADED_MAX = 500
+# Connections are lost by themselves; what was under way first at more of them in a row may be why.
+LOSSES_FREE = 3
+# That many are counted at once; past it the count of the oldest begins anew.
+LOSSES_MAX = 10_000
 # They say that the same again will not be taken either (SMPP 3.4 §5.1.3).
 _FOR_EVER = {CommandStatus.ESME_RX_P_APPN, CommandStatus.ESME_RX_R_APPN}
 
@@ -46,12 +51,36 @@ class Courier:
         self._queues: dict[Customer, _Queue] = {}
         self._taken: list[DeliveryRow] = []
         self._missed: list[DeliveryRow] = []
+        self._suspects: list[DeliveryRow] = []
+        self._losses: dict[str, int] = {}
 
     def delivered(self, row: DeliveryRow, command_status: int | None) -> None:
         """Take notice of how a delivery went; None: nobody knows."""
         is_over = command_status == CommandStatus.ESME_ROK or command_status in _FOR_EVER
         (self._taken if is_over else self._missed).append(row)
+        self._losses.pop(row.sid, None)
         self.wake()
+
+    def lost(self, rows: Sequence[DeliveryRow], *, first: DeliveryRow | None) -> None:
+        """Take notice that a connection of one customer ended before *rows* were answered.
+
+        They are due as they were, before all that was to follow them. *first* was sent before the
+        others; a peer that dies of it gets the others first, in the end.
+        """
+        queue = self._queue((rows[0].account_sid, rows[0].system_id))
+        queue.known.difference_update(row.sid for row in (*rows, *queue.waiting))
+        queue.waiting.clear()
+        if first is not None and self._is_suspect(first):
+            queue.known.add(first.sid)
+            self._suspects.append(first)
+        self.wake()
+
+    def _is_suspect(self, row: DeliveryRow) -> bool:
+        """Count a loss; tell whether there were too many in a row."""
+        self._losses[row.sid] = self._losses.pop(row.sid, 0) + 1
+        if len(self._losses) > LOSSES_MAX:
+            del self._losses[next(iter(self._losses))]
+        return self._losses[row.sid] > LOSSES_FREE
 
     def wake(self) -> None:
         """Look again: somebody bound, or has room."""
@@ -80,13 +109,16 @@ class Courier:
 
     async def _settle(self) -> None:
         # Copies: more comes in while these are written.
-        taken, missed = list(self._taken), list(self._missed)
-        if not taken and not missed:
+        taken, missed, suspects = list(self._taken), list(self._missed), list(self._suspects)
+        rows = [*taken, *missed, *suspects]
+        if not rows:
             return
-        await settle(self._platform, [row.sid for row in taken], missed)
+        sids = [row.sid for row in suspects]
+        await settle(self._platform, [row.sid for row in taken], missed, suspects=sids)
         # Only now: what could not be written is written the next time.
         self._taken, self._missed = self._taken[len(taken) :], self._missed[len(missed) :]
-        for row in (*taken, *missed):
+        self._suspects = self._suspects[len(suspects) :]
+        for row in rows:
             self._queue((row.account_sid, row.system_id)).known.discard(row.sid)
 
     async def _serve(self, customer: Customer) -> None:

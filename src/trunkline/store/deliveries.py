@@ -53,6 +53,12 @@ _POSTPONE = (
     .values(due_at=bindparam("b_due_at"), attempts=deliveries.c.attempts + 1)
 )
 
+_DELAY = (
+    update(deliveries)
+    .where(deliveries.c.sid == bindparam("b_sid"))
+    .values(due_at=bindparam("b_due_at"))
+)
+
 
 def insert_deliveries(db: Connection, rows: Sequence[DeliveryRow]) -> None:
     """Keep rows."""
@@ -91,6 +97,13 @@ def postpone_deliveries(db: Connection, dues: Iterable[tuple[str, datetime]]) ->
     rows = [{"b_sid": sid, "b_due_at": due_at} for sid, due_at in dues]
     if rows:
         db.execute(_POSTPONE, rows)
+
+
+def delay_deliveries(db: Connection, sids: Iterable[str], due_at: datetime) -> None:
+    """Let rows wait until a time, as if no attempt had been made."""
+    rows = [{"b_sid": sid, "b_due_at": due_at} for sid in sids]
+    if rows:
+        db.execute(_DELAY, rows)
 
 
 def forget_customer(db: Connection, account_sid: str, system_id: str) -> None:
