@@ -1,7 +1,8 @@
 """A worker that serves nothing but its number, and does what its data directory says.
 
 `what` there holds 'good', 'fail' (cannot start), 'hang' (the second one stands still the first
-time that it is started) or 'die' (the second one ends when it is given a connection).
+time that it is started), 'die' (the second one ends when it is given a connection) or 'leave' (so
+it does, in good order).
 """
 
 import asyncio
@@ -21,7 +22,7 @@ FACTS = StartedFacts(
     phone_number="+14155550100",
     is_first_start=False,
 )
-DEATH = 3
+DEATHS = {"die": 3, "leave": 0}
 
 
 async def main(number: int, door: int, line: int) -> None:
@@ -35,13 +36,14 @@ async def main(number: int, door: int, line: int) -> None:
         await member.fail("There is nothing to serve.")
         return
     left = asyncio.Event()
-    member.begin(FACTS, duties_of(member, left, is_mortal=what == "die" and number == 1))
+    death = DEATHS.get(what) if number == 1 else None
+    member.begin(FACTS, duties_of(member, left, death=death))
     if what == "hang" and number == 1 and is_first_life:
         signal.pause()
     await left.wait()
 
 
-def duties_of(member: Member, left: asyncio.Event, *, is_mortal: bool) -> Duties:
+def duties_of(member: Member, left: asyncio.Event, *, death: int | None) -> Duties:
     """Return what it does when it is told to."""
     tasks = set()
 
@@ -50,8 +52,8 @@ def duties_of(member: Member, left: asyncio.Event, *, is_mortal: bool) -> Duties
         left.set()
 
     def take(arrival: Arrival) -> None:
-        if is_mortal:
-            os._exit(DEATH)
+        if death is not None:
+            os._exit(death)
         tasks.add(asyncio.get_running_loop().create_task(answer(member.number, arrival)))
 
     async def page() -> list[object]:

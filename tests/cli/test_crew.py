@@ -99,6 +99,22 @@ async def test_who_dies_takes_only_those_along_that_he_was_serving(tmp_path: Pat
     assert set(found) == {"", "0"}
 
 
+@pytest.mark.parametrize(
+    ("what", "level", "reason"),
+    [("die", "error", "with exit code 3; what it said"), ("leave", "info", "in good order")],
+)
+async def test_only_who_ends_badly_is_an_error(
+    tmp_path: Path, what: str, level: str, reason: str
+) -> None:
+    """A worker that was told to end, so that another takes its place, did what it should."""
+    with capture_logs() as said:
+        async with supervised(tmp_path, what) as port:
+            while not (ended := [line for line in said if "ended" in line["event"]]):
+                await served_by(port)
+    assert ended[0]["log_level"] == level
+    assert reason in ended[0]["reason"]
+
+
 async def test_what_a_worker_says_of_its_start_is_why_there_is_none(tmp_path: Path) -> None:
     """Its sentence, and nobody is left running."""
     with pytest.raises(StartupError, match="There is nothing to serve"):

@@ -5,6 +5,7 @@ Rule: a worker lives no longer than the supervisor, whose end of the worker's st
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -199,7 +200,7 @@ class Supervisor:
         loop, failures = asyncio.get_running_loop(), 0
         while not self._ending.is_set():
             began = loop.time()
-            ended = await self._run(number)
+            ended, is_well = await self._run(number)
             if self._ending.is_set():
                 return
             if not self._has_begun:
@@ -208,7 +209,8 @@ class Supervisor:
                 return
             failures = 0 if loop.time() - began > STABLE_SECONDS else failures + 1
             seconds = RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)]
-            log.error(
+            log.log(
+                logging.INFO if is_well else logging.ERROR,
                 "a worker ended and is started again",
                 worker=number,
                 reason=ended,
@@ -217,17 +219,19 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), seconds)
 
-    async def _run(self, number: int) -> str:
-        """Run a worker once; return how it ended."""
+    async def _run(self, number: int) -> tuple[str, bool]:
+        """Run a worker once; return how it ended, and whether that was in good order."""
         try:
             async with self._running(number) as worker:
                 while (message := await worker.line.hear()) is not None:
                     self._hear(worker, message)
                 code = await worker.process.wait()
         except OSError as error:
-            return f"A worker cannot be started: {error.strerror}."
+            return f"A worker cannot be started: {error.strerror}.", False
+        if code == 0 and self._has_begun and not worker.reason:
+            return "A worker ended in good order, as one does that is told to.", True
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return worker.reason or f"A worker ended {how}; what it said stands above."
+        return worker.reason or f"A worker ended {how}; what it said stands above.", False
 
     @contextlib.asynccontextmanager
     async def _running(self, number: int) -> AsyncIterator[_Worker]:
