@@ -14,6 +14,7 @@ from trunkline.flows.messages import find
 from trunkline.smpp.concatenation import Carriage, carry
 from trunkline.smpp.fields import DistributionList, SmeAddress
 from trunkline.smpp.pdu import (
+    BindTransceiver,
     CancelSm,
     DataSm,
     Pdu,
@@ -87,6 +88,22 @@ async def test_a_text_reaches_its_phone_and_its_receipt_comes_back(
     message = await trunkline.message(sid)
     assert (message["status"], message["direction"]) == ("delivered", "outbound-api")
     assert "smpp" not in str(message)
+
+
+async def test_who_binds_with_an_older_version_gets_no_tlvs(
+    trunkline: Trunkline, smsc: SmscServer
+) -> None:
+    """Neither with answers nor with receipts, whose text says the same."""
+    old = BindTransceiver(system_id="simulator", password="password", interface_version=0x33)
+    async with await Esme.connect(smsc.port) as esme:
+        answers = [await esme.request(pdu) for pdu in (old, text())]
+        assert [(status, pdu.tlvs) for status, pdu in answers] == [(C.ESME_ROK, ())] * 2
+        await trunkline.run_for(5)
+        deliver = await esme.next_delivery()
+        receipt = parse_receipt(deliver)
+        assert receipt is not None
+        assert receipt.message_ids == (getattr(answers[1][1], "message_id", ""),)
+        assert deliver.tlvs == ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import structlog
@@ -156,6 +156,7 @@ class Connection(asyncio.Protocol):
         self._credential: SmppCredential | None = None
         self._host = ""
         self._is_dismissed = False
+        self._knows_tlvs = False
         self._inbox = bytearray()
         self._asked: list[Request] = []
         self._asked_octets = 0
@@ -242,6 +243,8 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, row: DeliveryRow, pdus: list[DeliverSm]) -> None:
         """Send what is owed, as the window allows."""
+        if not self._knows_tlvs:
+            pdus = [replace(pdu, tlvs=()) for pdu in pdus]
         parcel = _Parcel(row, len(pdus))
         if not self._to_send:
             # What is delivered in one turn leaves in one write.
@@ -387,9 +390,10 @@ class Connection(asyncio.Protocol):
             return
         response = _RESPONSES[type(pdu)]
         if status == CommandStatus.ESME_ROK:
-            tlvs = (SC_INTERFACE_VERSION.make(INTERFACE_VERSION),)
-            is_new = pdu.interface_version >= INTERFACE_VERSION
-            self._session.respond(number, response(system_id=SYSTEM_ID, tlvs=tlvs * is_new))
+            # SMPP 3.4 §5.2.4: below it, a peer must not be sent optional parameters.
+            self._knows_tlvs = pdu.interface_version >= INTERFACE_VERSION
+            tlvs = (SC_INTERFACE_VERSION.make(INTERFACE_VERSION),) * self._knows_tlvs
+            self._session.respond(number, response(system_id=SYSTEM_ID, tlvs=tlvs))
         else:
             self._session.respond(number, response(), command_status=status)
         log.info("smpp bind", host=self._host, system_id=pdu.system_id, status=status.name)
