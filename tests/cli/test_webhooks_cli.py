@@ -115,6 +115,28 @@ def test_nothing_to_do_needs_no_answer(call: Call, given_up: str) -> None:
     assert given_up
 
 
+@pytest.mark.parametrize("verb", ["list", "replay", "discard"])
+def test_a_host_for_which_there_is_nothing_is_an_error(
+    call: Call, given_up: str, verb: str
+) -> None:
+    """Its port is part of its name; the hosts that there are are named."""
+    left_out = call("webhooks", verb, "--host", HOST.partition(":")[0])
+    said_so = f"No webhooks for 127.0.0.1 were given up; there are some for {HOST}."
+    assert (left_out.exit_code, left_out.stderr) == (1, f"Error: {said_so}\n")
+    filtered = call("webhooks", verb, "--host", HOST, "--kind", "inbound")
+    none = f"Error: No such webhooks for {HOST} were given up.\n"
+    assert (filtered.exit_code, filtered.stderr) == (1, none)
+    assert {webhook["message_sid"] for webhook in parked(call)} == {given_up}
+
+
+def test_a_host_for_which_nothing_waits_is_an_error(call: Call, given_up: str) -> None:
+    """Also for a program, which reads an empty list; what was given up waits no more."""
+    result = call("webhooks", "list", "--host", HOST, "--waiting", "--json")
+    none = f"Error: No webhooks for {HOST} wait; there are none for any host.\n"
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (1, [], none)
+    assert given_up
+
+
 @pytest.mark.parametrize("verb", ["replay", "discard"])
 @pytest.mark.parametrize(
     "args",

@@ -14,6 +14,7 @@ from trunkline.cli.show import cell, moment, print_json, print_table
 
 PATH = "/trunkline/v1/webhooks"
 LIMIT_MAX = 1000  # What the API gives at once.
+HOSTS_NAMED_MAX = 10  # More are in `trunkline webhooks hosts`.
 ROUNDS_MAX = 10_000  # Each is up to 10,000 webhooks: more than any disk holds.
 COLUMNS = {
     "SID": "sid",
@@ -97,12 +98,15 @@ def list_(*, waiting: bool, limit: int, as_json: bool, **given: str | None) -> N
     status = "waiting" if waiting else "parked"
     chosen = _query(given)
     query = [("status", status), ("limit", str(limit)), *chosen]
-    found = rows(Platform(options.credentials()).fetch(PATH, query), "webhooks")
+    platform = Platform(options.credentials())
+    found = rows(platform.fetch(PATH, query), "webhooks")
     if as_json:
         print_json(found)
     elif found:
         print_table(COLUMNS, [_shown(webhook) for webhook in found])
-    else:
+    if not found and given["host"]:
+        raise click.ClickException(_none_for(platform, given["host"], status=status))
+    if not found and not as_json:
         some = "No such webhooks" if chosen else "No webhooks"
         click.echo(f"{some} wait." if waiting else f"{some} were given up.")
 
@@ -154,22 +158,39 @@ def _act(
         done = sum(_one(platform, verb, sid) for sid in sids)
     else:
         if not _is_sure(platform, verb, chosen, yes=yes):
+            if given["host"]:
+                raise click.ClickException(_none_for(platform, given["host"], status="parked"))
+            click.echo("No such webhooks were given up.")
             return
         done = _many(platform, verb, chosen)
     click.echo(f"{_counted(done)} {'replayed' if verb == 'replay' else 'thrown away'}.")
 
 
 def _is_sure(platform: Platform, verb: str, chosen: list[tuple[str, str]], *, yes: bool) -> bool:
-    """Say how many webhooks are meant and ask; nothing is asked where there are none."""
+    """Say how many webhooks are meant and ask; False, and not asked, where there are none."""
     counted = platform.fetch(f"{PATH}/count", chosen)
     count = _number(counted.get("count"))
     if not count:
-        click.echo("No such webhooks were given up.")
         return False
     if not yes:
         some = f"{count:,} or more webhooks" if counted.get("has_more") else _counted(count)
         click.confirm(f"{verb.title()} {some}?", abort=True)
     return True
+
+
+def _none_for(platform: Platform, host: str, *, status: str) -> str:
+    """Say that there is nothing for a host, and for which hosts there is something."""
+    did = "wait" if status == "waiting" else "were given up"
+    hosts = rows(platform.fetch(f"{PATH}/hosts"), "hosts")
+    names = [cell(each.get("host")) for each in hosts if _number(each.get(status))]
+    if host.lower() in names:
+        return f"No such webhooks for {host} {did}."
+    # Whoever left the port out means one of these.
+    names.sort(key=lambda name: not name.startswith(f"{host.lower()}:"))
+    others = f" and {len(names) - HOSTS_NAMED_MAX} others" if len(names) > HOSTS_NAMED_MAX else ""
+    some = ", ".join(names[:HOSTS_NAMED_MAX]) + others
+    hint = f"there are some for {some}" if names else "there are none for any host"
+    return f"No webhooks for {host} {did}; {hint}."
 
 
 def _one(platform: Platform, verb: str, sid: str) -> int:
