@@ -1,5 +1,6 @@
 """`trunkline doctor` on installations that are broken in one way each."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -347,6 +348,34 @@ def test_things_of_another_user_are_found(patient, monkeypatch):
     found = patient.examined()["owners"]
     assert found.verdict is Verdict.WRONG
     assert "secret.key" in found.found
+
+
+def test_a_directory_that_may_not_be_looked_into_is_found(patient, monkeypatch):
+    """Of another user, or of mode 0: it is told, with what else can be seen from outside."""
+    monkeypatch.chdir(patient.data_dir.parent)
+    patient.store.engine.dispose()
+
+    def forbidden(name: str) -> None:
+        real = getattr(Path, name)
+
+        def attempt(path: Path, *arguments: Any, **options: Any) -> Any:
+            if patient.data_dir in path.parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, name, attempt)
+
+    forbidden("stat")
+    forbidden("open")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != patient.data_dir)
+    said = invoke("--data-dir", str(patient.data_dir))
+    assert said.exit_code == 1
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert "wrong: data directory" in said.output
+    assert "wrong: settings" in said.output
+    assert "wrong: database: it cannot be used: [Errno 13] Permission denied" in said.output
+    assert "→ Run this as the server's user." in said.output
+    assert "ok: Python" in said.output
 
 
 def test_a_directory_that_others_may_read_is_a_warning(patient):

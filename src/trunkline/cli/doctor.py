@@ -58,7 +58,7 @@ def _data_dir() -> Path:
 
 
 def _settings(given: Mapping[str, str]) -> Iterable[Finding]:
-    file = next((p for p in _settings_files() if p.exists()), None)
+    file = next((p for p in _settings_files() if _is_there(p)), None)
     origin = "defaults and the environment" if file is None else f"{file} and the environment"
     trouble = ""
     try:
@@ -72,6 +72,13 @@ def _settings(given: Mapping[str, str]) -> Iterable[Finding]:
         with contextlib.suppress(ValueError):
             yield names_known(str(file), read_settings(file), known=known, prefix="")
     yield names_known("environment", _variables(), known=known, prefix=PREFIX)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # A directory that may not be looked into is told of by whoever reads there.
 
 
 def _settings_files() -> tuple[Path, ...]:

@@ -84,17 +84,19 @@ def _directory(it: Installation) -> Iterator[Finding]:
 
 def _database(it: Installation) -> Iterator[Finding | _Contents]:
     """Yield findings, and at the end what is needed of the contents."""
-    if not it.database and not it.database_file.exists():
-        yield fine("database", f"{it.database_file} is not there yet; the first start makes it")
-        return
     try:
+        if not it.database and not it.database_file.exists():
+            yield fine("database", f"{it.database_file} is not there yet; the first start makes it")
+            return
         with _opened_engine(it) as engine, engine.connect() as db, db.begin():
             yield from _opened(it, db)
     except (SQLAlchemyError, OSError, ValueError) as error:
         yield wrong(
             "database",
             f"it cannot be used: {_reason(error)}",
-            advice="Is the server reachable, the password right, the file whole?",
+            advice="Run this as the server's user."
+            if isinstance(error, PermissionError)
+            else "Is the server reachable, the password right, the file whole?",
         )
 
 
