@@ -379,6 +379,33 @@ async def test_submit_multi_is_a_message_for_each(trunkline: Trunkline, esme: Es
     assert status == C.ESME_RINVMSGLEN
 
 
+async def test_submit_multi_of_segments_is_a_long_text_for_each(
+    trunkline: Trunkline, esme: Esme
+) -> None:
+    """The receipts of all tell the ids that the segments were answered with, and no others."""
+    phones = (PHONE, "15558675311", "15558675312")
+    told = []
+    for segment in segments("e" * 200, Carriage.UDH8):
+        multi = SubmitMulti(
+            source_addr="ACME",
+            source_addr_ton=5,
+            dest_address=tuple(SmeAddress(1, 1, phone) for phone in phones),
+            registered_delivery=1,
+            esm_class=segment.esm_class,
+            short_message=segment.short_message,
+        )
+        status, answer = await esme.request(multi)
+        assert (status, isinstance(answer, SubmitMultiResp)) == (C.ESME_ROK, True)
+        told.append(getattr(answer, "message_id", ""))
+    await trunkline.run_for(5)
+    for phone in phones:
+        shown = await trunkline.app.network.inbox("+" + phone)
+        assert [each.body for each in shown] == ["e" * 200]
+    facts = [(d.source_addr, parse_receipt(d)) for d in await esme.deliveries(6)]
+    found = [(phone, receipt.message_ids) for phone, receipt in facts if receipt]
+    assert sorted(found) == sorted((phone, (sid,)) for phone in phones for sid in told)
+
+
 async def test_a_list_is_refused_with_all_beside_it(trunkline: Trunkline, esme: Esme) -> None:
     """Nobody gets a text of which the answer could not say who else got none."""
     friends, phone = DistributionList("friends"), SmeAddress(1, 1, PHONE)

@@ -88,6 +88,7 @@ class _Entry:
     part: Part | None = None
     parts: tuple[Part, ...] = ()
     draft: Draft | None = None
+    leader: "_Entry | None" = None  # Of segments of one submission, the one whose id all tell.
     is_anothers: bool = False  # Somebody else had the text whole, too, and was first.
 
 
@@ -142,6 +143,8 @@ class Desk:
         self._check_segments(credential, entries)
         if credential.is_simulator:
             await self._simulate(credential, entries)
+        for job in jobs:
+            _follow(job)
         await self._place(credential, entries, now=now)
         await self._draft_jobs(credential, jobs)
         await self._accept(credential, entries, now=now)
@@ -188,15 +191,16 @@ class Desk:
     ) -> None:
         """Keep segments; the one that makes its text whole stands for all of it."""
         for wave in _waves(entries):
-            places = [self.assembly.place(credential, wish, now=now) for _, wish in wave]
+            wishes = [_told(entry, wish) for entry, wish in wave]
+            places = [self.assembly.place(credential, wish, now=now) for wish in wishes]
             parts = await asyncio.gather(*places)
-            for (entry, wish), placed in zip(wave, parts, strict=True):
+            for (entry, _), wish, placed in zip(wave, wishes, parts, strict=True):
                 part = placed
                 # What came before it, or over another bind, made the text whole that it joined.
                 if self.assembly.has_ended(credential, part):
                     part = await self.assembly.place(credential, wish, now=now)
                 entry.part = part
-                entry.message_id = part.message_id
+                entry.message_id = wish.told or part.message_id
                 for ended in self.assembly.add(credential, part, now=now):
                     await self._end(credential, entry, parts=ended)
 
@@ -263,6 +267,8 @@ class Desk:
 
     async def _draft_of_parts(self, credential: SmppCredential, parts: Sequence[Part]) -> Draft:
         first, body, origin = joined(credential.system_id, parts)
+        told = (Wanted(part.wish.told or part.message_id, part.wish.when) for part in parts)
+        origin = replace(origin, wanted=tuple(told))
         submitted = Submitted(
             sender=first.sender,
             recipient=first.recipient,
@@ -393,20 +399,36 @@ def _waves(entries: Iterable[_Entry]) -> list[list[tuple[_Entry, Wish]]]:
     """Return the segments among *entries*, in groups that name no place of a text twice.
 
     References are used again soon: the second of two is a text of its own if the first is whole.
+    Who follows another comes in a group after him.
     """
     waves: list[list[tuple[_Entry, Wish]]] = []
     seen: set[tuple[object, ...]] = set()
+    leaders: set[int] = set()
     for entry in entries:
         wish = entry.wish
         if wish is None or wish.place is None:
             continue
         place = (wish.source, wish.destination, wish.place)
-        if not waves or place in seen:
+        if not waves or place in seen or (entry.leader and id(entry.leader) in leaders):
             waves.append([])
             seen.clear()
+            leaders.clear()
         seen.add(place)
+        leaders.add(id(entry))
         waves[-1].append((entry, wish))
     return waves
+
+
+def _follow(job: _Job) -> None:
+    """Let the segments of one submission tell the id of the first."""
+    placed = [entry for entry in job.entries if entry.wish and entry.wish.place]
+    for entry in placed[1:]:
+        entry.leader = placed[0]
+
+
+def _told(entry: _Entry, wish: Wish) -> Wish:
+    """Return a wish with the id that its submission is answered with, if that is another's."""
+    return replace(wish, told=entry.leader.message_id) if entry.leader else wish
 
 
 def _fail(entry: _Entry, status: CommandStatus) -> None:

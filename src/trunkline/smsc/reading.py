@@ -55,7 +55,11 @@ _SECONDS = (365 * 86_400, 30 * 86_400, 86_400, 3600, 60, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """One short message as submitted; place says which segment of which text it is, if of one."""
+    """One short message as submitted; place says which segment of which text it is, if of one.
+
+    told is the id of another segment with which its submission was answered, where there was room
+    for one id only.
+    """
 
     source: Address = field(repr=False)
     destination: Address = field(repr=False)
@@ -66,6 +70,7 @@ class Wish:
     validity_seconds: int | None = None
     reference: int | None = None
     options: dict[str, str] = field(default_factory=dict)
+    told: str = ""
 
     @property
     def sender(self) -> str:
