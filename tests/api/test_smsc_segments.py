@@ -164,3 +164,15 @@ async def test_what_is_remembered_of_a_text_is_forgotten(
     await desk.assembly.expire(2 * EXPIRY_SECONDS + 2)
     owed = await platform.store.read(lambda db: count_deliveries(db, trunkline.account_sid, "acme"))
     assert owed == 1
+
+
+async def test_each_segment_has_an_alphabet_of_its_own(trunkline: Trunkline, esme: Esme) -> None:
+    """A character may span two of one alphabet."""
+    wave = "\N{WAVING HAND SIGN} 5 €".encode("utf-16-be")
+    pieces = [(b"Price: ", 0), (wave[:2], 8), (wave[2:], 8), (b", caf\xe9", 3), (b" - 207b", 0)]
+    pdus = [
+        part(number, total=len(pieces), body=octets, data_coding=data_coding)
+        for number, (octets, data_coding) in enumerate(pieces, 1)
+    ]
+    assert {status for status, _ in await esme.submit(*pdus)} == {0}
+    assert await bodies(trunkline) == ["Price: \N{WAVING HAND SIGN} 5 €, café - 207b"]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import groupby
 
 import msgspec
 from sqlalchemy import Connection
@@ -370,15 +371,17 @@ def is_whole(parts: Sequence[Part]) -> bool:
 
 
 def joined(system_id: str, parts: Sequence[Part]) -> tuple[Wish, str, Origin]:
-    """Return a whole text: its first segment's wish, all of the body, and who asks for what."""
+    """Return a whole text: its first segment's wish, all of the body, and who asks for what.
+
+    Each segment has a data_coding; those of one are decoded together, characters may span them.
+    """
     first = parts[0].wish
     wanted = tuple(Wanted(part.message_id, part.wish.when) for part in parts)
-    octets = b"".join(part.octets for part in parts)
-    return (
-        first,
-        decode_body(octets, first.data_coding),
-        origin_for(system_id, first, wanted=wanted),
+    body = "".join(
+        decode_body(b"".join(part.octets for part in group), data_coding)
+        for data_coding, group in groupby(parts, key=lambda part: part.data_coding)
     )
+    return first, body, origin_for(system_id, first, wanted=wanted)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
