@@ -513,6 +513,32 @@ def test_the_peers_unbind_does_not_wait_for_ever():
     assert smsc.state is State.UNBOUND
 
 
+def test_the_peers_unbind_waits_for_its_own_answers():
+    """What it has taken it may still say; who is gone first would submit that again."""
+    for me, mine, answer, other in (
+        (bound()[0], SUBMIT, SubmitSmResp(message_id="7"), DELIVER),
+        (bound()[1], DELIVER, DeliverSmResp(), SUBMIT),
+    ):
+        number = me.request(mine, NOW)
+        me.receive(encode(other, 5), NOW)
+        me.data_to_send()
+        assert me.receive(encode(Unbind(), 6), NOW) == [Unbound(by_peer=True)]
+        me.respond(5, empty_answer(other))
+        assert UnbindResp() not in [pdu for _, _, pdu in sent(me)]
+        assert me.receive(encode(answer, number), NOW + 1) == [Answered(number, 0, answer)]
+        assert [pdu for _, _, pdu in sent(me)] == [UnbindResp()]
+        assert me.state is State.UNBOUND
+
+
+def test_the_peers_unbind_waits_for_its_own_answers_as_long_as_one_takes():
+    esme, _ = bound()
+    number = esme.request(SUBMIT, NOW)
+    esme.data_to_send()
+    esme.receive(encode(Unbind(), 6), NOW + 1)
+    assert esme.tick(NOW + 5) == [TimedOut(number, SUBMIT)]
+    assert sent(esme) == [(6, 0, UnbindResp())]
+
+
 def test_unbinds_may_cross():
     esme, smsc = bound()
     esme.unbind(NOW)

@@ -331,7 +331,9 @@ class Session:
         if not self._is_leaving and self._peer_unbind is None:
             return
         is_time_over = self._now >= self._drain_until
-        if self._peer_unbind is not None and (is_time_over or not self._asked_count):
+        # An unbind of ours in the window is answered by the end of the session as well.
+        awaited = len(self._window) - self._has_asked_to_leave
+        if self._peer_unbind is not None and (is_time_over or not (self._asked_count or awaited)):
             self._write(UnbindResp(), self._peer_unbind)
             self._end()
         elif self._is_draining() and (is_time_over or not (self._asked_count or self._window)):
