@@ -13,7 +13,9 @@ from trunkline.smpp.encoding import (
     encode_text,
     fill_bits_after,
     pack_septets,
+    pack_text,
     unpack_septets,
+    unpack_text,
 )
 from trunkline.smpp.udh import (
     Concatenation,
@@ -118,6 +120,17 @@ def test_septets_survive_packing(septets, fill_bits):
     packed = pack_septets(septets, fill_bits=fill_bits)
     assert unpack_septets(packed, count=len(septets), fill_bits=fill_bits) == septets
     assert unpack_septets(packed, fill_bits=fill_bits)[: len(septets)] == septets
+
+
+@pytest.mark.parametrize("fill_bits", [0, 1])
+@pytest.mark.parametrize("count", range(1, 34))
+def test_padding_is_no_text(count, fill_bits):
+    """3GPP TS 23.038 §6.1.2.3.1: a CR fills seven bits; many leave them zero."""
+    text = b"abcdefgh" * 4 + b"a"
+    text = text[:count]
+    assert unpack_text(pack_text(text, fill_bits=fill_bits), fill_bits=fill_bits) == text
+    assert unpack_text(pack_septets(text, fill_bits=fill_bits), fill_bits=fill_bits) == text
+    assert unpack_septets(pack_text(b"abcdefg")) == b"abcdefg\r"
 
 
 @given(st.binary(max_size=160), st.none() | st.integers(0, 300), st.integers(0, 6))

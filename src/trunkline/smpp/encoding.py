@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SMSC_DEFAULT = 0x00
+CR = 0x0D
 
 
 class Charset(StrEnum):
@@ -120,8 +121,8 @@ def pack_septets(septets: bytes, *, fill_bits: int = 0) -> bytes:
 def unpack_septets(octets: bytes, *, count: int | None = None, fill_bits: int = 0) -> bytes:
     """Unpack at most *count* septets, or as many as there are; the inverse of pack_septets.
 
-    Without a count, seven padding bits at the end read as one more septet, an '@'; only the
-    sender's count tells them apart.
+    Without a count, seven padding bits at the end read as one more septet; only the sender's count
+    tells them apart. See unpack_text.
     """
     packed = int.from_bytes(octets, "little") >> fill_bits
     whole = max(0, 8 * len(octets) - fill_bits) // 7
@@ -131,6 +132,25 @@ def unpack_septets(octets: bytes, *, count: int | None = None, fill_bits: int = 
         found[position] = packed & 0x7F
         packed >>= 7
     return bytes(found)
+
+
+def pack_text(septets: bytes, *, fill_bits: int = 0) -> bytes:
+    """Pack the septets of a text for who is not told how many there are.
+
+    Seven bits that are left are filled with a CR (3GPP TS 23.038 §6.1.2.3.1).
+    """
+    has_room = (7 * len(septets) + fill_bits) % 8 == 1
+    return pack_septets(septets + bytes([CR]) if has_room else septets, fill_bits=fill_bits)
+
+
+def unpack_text(octets: bytes, *, fill_bits: int = 0) -> bytes:
+    """Unpack the septets of a text; an '@' or a CR that ends with an octet is taken for padding.
+
+    Who pads with zero bits means no '@', and texts of just that length that end in one are rare.
+    """
+    septets = unpack_septets(octets, fill_bits=fill_bits)
+    is_full = len(septets) > 0 and (7 * len(septets) + fill_bits) == 8 * len(octets)
+    return septets[:-1] if is_full and septets[-1] in {0, CR} else septets
 
 
 def fill_bits_after(header_octets: int) -> int:

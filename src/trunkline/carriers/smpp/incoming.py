@@ -17,7 +17,7 @@ from trunkline.smpp.encoding import (
     coding_of,
     decode_text,
     fill_bits_after,
-    unpack_septets,
+    unpack_text,
 )
 from trunkline.smpp.message_id import MessageIdStyle, message_id_forms
 from trunkline.smpp.pdu import DataSm, DeliverSm
@@ -158,7 +158,7 @@ def _detail(facts: ReceiptFacts) -> dict[str, str]:
 
 def _unpacked(segment: Segment) -> bytes:
     header = len(render_udh(segment.elements)) if segment.elements else 0
-    return unpack_septets(segment.octets, fill_bits=fill_bits_after(header) if header else 0)
+    return unpack_text(segment.octets, fill_bits=fill_bits_after(header) if header else 0)
 
 
 def _readable(octets: bytes) -> str:

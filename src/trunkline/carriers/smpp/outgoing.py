@@ -15,7 +15,7 @@ from trunkline.carriers.smpp.rows import DefaultCharset, NumberFormat, Registere
 from trunkline.carriers.smpp.settings import SmppSettings
 from trunkline.domain.text import Encoding, encode_segment
 from trunkline.smpp.concatenation import Carriage, Carried, carry
-from trunkline.smpp.encoding import Charset, encode_text, fill_bits_after, pack_septets
+from trunkline.smpp.encoding import Charset, encode_text, fill_bits_after, pack_text
 from trunkline.smpp.fields import SHORT_MESSAGE_MAX
 from trunkline.smpp.pdu import SubmitSm
 from trunkline.smpp.tlv import MESSAGE_PAYLOAD, Tlv
@@ -191,7 +191,7 @@ def _plain(texts: Sequence[str], charset: Charset) -> list[bytes] | None:
 
 def _joined(octets: _Octets) -> Carried:
     text = b"".join(octets.texts)
-    text = pack_septets(text) if octets.is_packed else text
+    text = pack_text(text) if octets.is_packed else text
     if len(text) <= SHORT_MESSAGE_MAX and len(octets.texts) == 1:
         return Carried(text)
     return Carried(b"", tlvs=(MESSAGE_PAYLOAD.make(text),))
@@ -204,7 +204,7 @@ def _framed(frame: Carried, text: bytes, *, is_packed: bool) -> Carried:
     """
     header = frame.short_message
     if is_packed:
-        text = pack_septets(text, fill_bits=fill_bits_after(len(header)) if header else 0)
+        text = pack_text(text, fill_bits=fill_bits_after(len(header)) if header else 0)
     whole = header + text
     if len(whole) <= SHORT_MESSAGE_MAX:
         return frame._replace(short_message=whole)
