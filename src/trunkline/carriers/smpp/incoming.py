@@ -24,7 +24,7 @@ from trunkline.smpp.pdu import DataSm, DeliverSm
 from trunkline.smpp.receipt import ReceiptFacts, parse_receipt
 from trunkline.smpp.udh import render_udh
 
-TON_INTERNATIONAL, TON_ALPHANUMERIC = 1, 5
+TON_INTERNATIONAL, TON_NATIONAL, TON_ALPHANUMERIC = 1, 2, 5
 # Below this many digits nothing is a number with a country (E.164 has no shorter ones).
 NUMBER_DIGITS_MIN = 7
 NUMBER_DIGITS_MAX = 15
@@ -131,6 +131,9 @@ def address_of(address: str, ton: int) -> str:
         return digits
     if text.startswith("+") or ton == TON_INTERNATIONAL:
         return f"+{digits}"
+    if ton == TON_NATIONAL:
+        # Of which nation is not said, and as an international one it would be somebody else's.
+        return digits
     number = parse_recipient(f"+{digits}")
     return number.text if number and number.kind is AddressKind.NUMBER else digits
 
