@@ -32,7 +32,7 @@ from trunkline.carriers.port import (
     SubmitResult,
     Taken,
 )
-from trunkline.dispatch.lanes import handler
+from trunkline.dispatch.lanes import Lane, handler
 from trunkline.domain.carrier import Setting
 from trunkline.flows import carriers, handover, routes
 from trunkline.flows.receipts import CLOCKS_APART_MICROS_MAX
@@ -158,7 +158,9 @@ class World(Trunkline):
 
     async def told(self, carrier: str, *happenings: Receipt | LateTaken | Incoming) -> None:
         """Let a carrier bring something."""
-        await handler(self.app.platform, carrier)(happenings)
+        workers = [w for w in self.app.workers if isinstance(w, Lane)]
+        lanes = {w.index: w for w in workers if w.name == f"{carrier}/{w.index}"}
+        await handler(self.app.platform, carrier, lanes=lanes)(happenings)
         await self.app.settle()
 
     async def sent(self, **form: object) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from tests.api.test_carriers import World
 from tests.live import eventually
-from trunkline.carriers.port import Deferred, InDoubt, LateTaken, Refused
+from trunkline.carriers.port import Deferred, InDoubt, LateTaken, Refused, Taken
 from trunkline.config import LEASE_SECONDS_MAX
 from trunkline.dispatch import lanes, schedule
 from trunkline.dispatch.sweeper import Sweeper
@@ -152,6 +152,27 @@ async def test_late_answers_may_name_one_reference_twice(world: World) -> None:
     await world.run_for(60)
     assert [await world.status(sid) for sid in sids] == [("sent", None)] * 2
     assert len(one.seen) == 2
+
+
+async def test_a_late_answer_lets_what_is_behind_it_go(world: World) -> None:
+    """The next text to the same recipient need not wait until the first would be tried again."""
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    first, second = await world.sent(body="first"), await world.sent(body="second")
+    assert [s.message_sid for s in one.seen] == [first]
+    one.answer = lambda s: Taken("2")
+    await world.told("one", LateTaken(submission=one.seen[0], carrier_ref="late"))
+    assert [s.message_sid for s in one.seen] == [first, second]
+    assert [await world.status(sid) for sid in (first, second)] == [("sent", None)] * 2
+
+
+async def test_an_answer_to_a_part_lets_nothing_go(world: World) -> None:
+    """The rest is tried when it is due, and what is behind it stays there."""
+    one = await world.add("one")
+    one.answer = lambda s: InDoubt("no answer")
+    first, _ = await world.sent(body="x" * 200), await world.sent(body="second")
+    await world.told("one", LateTaken(submission=one.seen[0], carrier_ref="late"))
+    assert {s.message_sid for s in one.seen} == {first}
 
 
 async def test_an_answer_that_comes_after_the_carrier_was_left_moves_nothing(

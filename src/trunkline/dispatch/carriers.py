@@ -258,7 +258,7 @@ class Carriers:
         carrier = connector.open(
             name, settings, lanes=sorted(wanted.leases), changed=changed, may_send=may_send
         )
-        handle = handler(platform, name)
+        handle = handler(platform, name, lanes=lanes)
         reception: Worker = Reception(name, carrier, handle=handle)
         if isinstance(carrier, Steppable):
             reception = Connection(name, carrier, handle=handle, bell=platform.bells.network)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -34,6 +34,7 @@ from trunkline.store.leases import Lease, LeaseLost
 from trunkline.store.outbox import (
     OutboxRow,
     awaited,
+    find_outbox,
     flows_of,
     give_up_answers,
     load_due,
@@ -130,6 +131,20 @@ class Lane:
             self._resting[0][0] if self._resting else None,
         ]
         return min((at for at in dues if at is not None), default=None)
+
+    async def answered_late(self, sids: Collection[str]) -> None:
+        """Let go on what rests behind messages that were answered after all and wait no more."""
+        keys = [(row.account_sid, sid) for _, sid, row in self._resting if sid in sids]
+        if not keys:
+            return
+        there = await self._platform.store.read(lambda db: find_outbox(db, keys))
+        settled = {sid for _, sid in keys} - set(there)
+        rows = [row for _, sid, row in self._resting if sid in settled]
+        self._resting = [entry for entry in self._resting if entry[1] not in settled]
+        heapq.heapify(self._resting)
+        for row in rows:
+            self._schedule.done(row)
+        self.bell.ring()
 
     async def settle(self) -> None:
         """Return once everything that was started is recorded, or failed to be."""
@@ -438,8 +453,13 @@ def _segments(rows: Iterable[OutboxRow]) -> int:
     return sum(max(row.segments, 1) for row in rows)
 
 
-def handler(platform: Platform, carrier: str) -> Handler:
-    """Return what a carrier's connector is to await before it acknowledges anything."""
+def handler(
+    platform: Platform, carrier: str, *, lanes: Mapping[int, Lane] | None = None
+) -> Handler:
+    """Return what a carrier's connector is to await before it acknowledges anything.
+
+    *lanes* are those that the carrier has here at the time.
+    """
     carrier = platform.switchboard.namespace(carrier)
 
     async def handle(happenings: Sequence[Happening]) -> None:
@@ -448,6 +468,9 @@ def handler(platform: Platform, carrier: str) -> Handler:
         texts = [h for h in happenings if isinstance(h, Incoming)]
         if late:
             await handover.record_late(platform, carrier, late)
+            sids = {each.submission.message_sid for each in late}
+            for lane in list(lanes.values()) if lanes else ():
+                await lane.answered_late(sids)
         if told:
             await receipts.record(platform, carrier, told)
         if texts:
