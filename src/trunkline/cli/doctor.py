@@ -108,7 +108,7 @@ def _installation(given: Mapping[str, str]) -> Installation:
         left = read_credentials(data_dir)
         account_sid, auth_token = left.account_sid, left.auth_token
         # The port of options, or a free one, stands there alone.
-        url = reachable(left.base_url)
+        url = reachable(left.local_url or left.base_url)
     except ValueError:
         pass  # Never started, or damaged; the server writes it anew.
     if config.base_url is not None:
