@@ -87,6 +87,17 @@ async def test_a_pair_submits_on_one_connection_and_receives_on_the_other():
         assert {state.kind for state in working.carrier.binds()} == {"transmitter", "receiver"}
 
 
+async def test_a_text_that_is_too_long_in_the_alphabet_of_the_carrier_is_refused():
+    """Nothing of it is sent, and another carrier may take it."""
+    async with ScriptedSmsc() as smsc, carrier_at(smsc, {"default_charset": "ucs2"}) as working:
+        sent = [submission("a" * 100), submission("short", message_sid="SM2")]
+        refused, taken = await working.carrier.submit(0, sent)
+        assert isinstance(refused, Refused)
+        assert (refused.error_code, refused.may_fail_over) == (30019, True)
+        assert taken == Taken("1")
+        assert [pdu.short_message.decode("utf-16-be") for pdu in smsc.submits] == ["short"]
+
+
 async def test_the_window_is_kept_and_the_order_too():
     """No more wait for answers than the carrier grants; they leave as they came."""
     script = Script(submit=hold)

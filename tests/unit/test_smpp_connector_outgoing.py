@@ -113,6 +113,28 @@ def test_what_is_too_long_for_its_field_goes_into_the_payload():
     assert len(second.short_message) == 6 + 94
 
 
+@pytest.mark.parametrize(
+    ("body", "settings", "expected"),
+    [
+        ("x" * 70, {"default_charset": "ucs2"}, False),
+        ("x" * 71, {"default_charset": "ucs2"}, True),
+        ("x" * 200, {"default_charset": "ucs2"}, True),
+        ("x" * 200, {"default_charset": "ucs2", "segmentation": "sar"}, True),
+        ("x" * 200, {"default_charset": "ucs2", "segmentation": "message_payload"}, False),
+        ("ł" * 200, {"default_charset": "ucs2"}, False),
+        ("x" * 160, {"default_charset": "latin1"}, False),
+        ("x" * 69 + "€", {"default_charset": "latin1"}, False),
+        ("x" * 70 + "€", {"default_charset": "latin1"}, True),
+        ("x" * 70 + "é", {"default_charset": "ascii"}, True),
+        ("x" * 160, {}, False),
+        ("x" * 160, {"default_charset": "gsm_packed"}, False),
+    ],
+)
+def test_what_is_split_for_another_alphabet_may_be_too_long(body, settings, expected):
+    """A segment has 140 octets on the air, whatever the wire has room for."""
+    assert packer(**settings).is_too_long(message(body)) is expected
+
+
 def test_the_rest_of_a_message_keeps_its_places():
     """What was taken before is not sent again; the reference and the numbers stay."""
     pack = packer()

@@ -25,6 +25,9 @@ RECIPIENTS_MAX = 10_000
 # As many texts may be on their way to one handset at once without being mixed up.
 REFERENCES_PER_RECIPIENT = 16
 PRIORITY_MAX = 3
+# User data of one short message, its header included (3GPP TS 23.040 §9.2.3.16).
+USER_DATA_MAX = 140
+HEADER_SIZE_MIN = 6  # Of one of several segments; by sar TLVs the SMSC makes it (§9.2.3.24.1).
 
 INTERNATIONAL = TonNpi(1, 1)
 SHORT_CODE = TonNpi(3, 0)
@@ -76,6 +79,7 @@ class _Octets:
     texts: list[bytes]
     data_coding: int
     is_packed: bool = False
+    is_ucs2: bool = False
 
 
 class Packer:
@@ -104,6 +108,27 @@ class Packer:
             parcels.append(Parcel(self._pdu(one, carried, data_coding=octets.data_coding), (one,)))
         return parcels
 
+    def is_too_long(self, message: Sequence[Submission]) -> bool:
+        """Tell whether a whole message has a segment that no phone gets as one.
+
+        Segments are as long as GSM-7 lets them be; where the default charset has not all of their
+        characters they travel in UCS-2, which takes twice as much. By message_payload the SMSC
+        splits them itself.
+        """
+        first = message[0]
+        is_gsm = first.encoding == Encoding.GSM7
+        if not is_gsm or self._settings.default_charset in _GSM:
+            return False
+        is_whole = len(message) == first.segment_count
+        if not is_whole or self._settings.segmentation is Carriage.MESSAGE_PAYLOAD:
+            return False
+        octets = self._encode(message)
+        if not octets.is_ucs2:
+            return False
+        least = HEADER_SIZE_MIN if first.segment_count > 1 else 0
+        header = max(least, len(self._frames(first)[0].short_message))
+        return any(header + len(text) > USER_DATA_MAX for text in octets.texts)
+
     def _frames(self, first: Submission) -> list[Carried]:
         """Return what goes around each segment of a message, whether it is sent now or not."""
         by = self._settings.segmentation
@@ -128,7 +153,7 @@ class Packer:
         if is_gsm and charset in _CHARSETS and (plain := _plain(texts, _CHARSETS[charset])):
             return _Octets(plain, self._settings.gsm_data_coding)
         found = [encode_segment(text, Encoding.UCS2) for text in texts]
-        return _Octets(found, self._settings.ucs2_data_coding)
+        return _Octets(found, self._settings.ucs2_data_coding, is_ucs2=True)
 
     def _pdu(self, one: Submission, carried: Carried, *, data_coding: int) -> SubmitSm:
         settings = self._settings

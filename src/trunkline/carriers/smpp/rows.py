@@ -253,7 +253,9 @@ TEXTS = (
         DefaultCharset,
         default=DefaultCharset.GSM,
         meaning="What data_coding 0 is to this carrier: GSM with a septet an octet, GSM packed,"
-        " Latin-1, ASCII or UCS-2.",
+        " Latin-1, ASCII or UCS-2. A text of the GSM alphabet that is not in this one travels in"
+        " UCS-2; with a segment of more than 70 characters (67 of several) it is refused with"
+        " 30019.",
     ),
     _whole(
         "gsm_data_coding",

@@ -28,6 +28,7 @@ from trunkline.carriers.smpp.desk import Counts, Desk
 from trunkline.carriers.smpp.errors import (
     NO_MEDIA,
     NO_SUCH_CHANNEL,
+    TOO_LARGE,
     UNKNOWN_ERROR,
     Action,
     verdict_of,
@@ -58,6 +59,12 @@ RETRIES_BEFORE_FAILOVER = 5
 THROTTLES_IN_A_ROW_MAX = 5
 RETRY_SECONDS = 1.0
 RETRY_SECONDS_MAX = 60.0
+
+
+# By another carrier it may well go: what it takes depends on the alphabet.
+_TOO_LONG = Refused(
+    TOO_LARGE, "in the alphabet of this carrier its segments are too long", may_fail_over=True
+)
 
 
 class Tries:
@@ -314,8 +321,12 @@ class Sender:
                 messages.setdefault(submission.message_sid, []).append(index)
         jobs = []
         for indexes in messages.values():
+            message = [batch[index] for index in indexes]
+            if self._packer.is_too_long(message):
+                gathered.settle(indexes, [_TOO_LONG] * len(indexes))
+                continue
             left = iter(indexes)
-            for parcel in self._packer.pack([batch[index] for index in indexes]):
+            for parcel in self._packer.pack(message):
                 mine = tuple(next(left) for _ in parcel.submissions)
                 jobs.append(_Job(parcel, mine, gathered))
         return jobs
