@@ -86,8 +86,7 @@ def read_credentials(data_dir: Path) -> Credentials:
     """
     path = data_dir / CREDENTIALS_FILE
     try:
-        values = json.loads(_read(path))
-        values.setdefault("local_url", "")  # An older server did not say.
+        values = {"local_url": "", **json.loads(_read(path))}  # An older server did not say it.
         return Credentials(**{field.name: str(values[field.name]) for field in fields(Credentials)})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(

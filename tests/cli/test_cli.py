@@ -122,7 +122,8 @@ def test_a_server_behind_a_proxy_is_asked_itself(
     left = read_credentials(directory)
     assert left.local_url == ""
     write_credentials(directory, replace(left, local_url=platform.base_url))
-    result = call("--data-dir", str(directory), "messages")
+    platform.answer(f"GET {MESSAGES}?PageSize=20", {"messages": [message()]})
+    result = call("messages", "--data-dir", str(directory))
     assert result.exit_code == 0, result.output
 
 

@@ -376,7 +376,7 @@ def joined(system_id: str, parts: Sequence[Part]) -> tuple[Wish, str, Origin]:
     Each segment has a data_coding; those of one are decoded together, characters may span them.
     """
     first = parts[0].wish
-    wanted = tuple(Wanted(part.message_id, part.wish.when) for part in parts)
+    wanted = tuple(Wanted(part.wish.told or part.message_id, part.wish.when) for part in parts)
     body = "".join(
         decode_body(b"".join(part.octets for part in group), data_coding)
         for data_coding, group in groupby(parts, key=lambda part: part.data_coding)
@@ -503,7 +503,7 @@ def _part(wish: Wish, sid: str, *, at: datetime) -> Part:
 
 def _note(part: Part, now: datetime, *, status: str, error_code: int | None) -> ReceiptNote:
     return ReceiptNote(
-        message_id=part.message_id,
+        message_id=part.wish.told or part.message_id,
         status=status,
         error_code=error_code,
         submitted_at=part.at,

@@ -267,8 +267,6 @@ class Desk:
 
     async def _draft_of_parts(self, credential: SmppCredential, parts: Sequence[Part]) -> Draft:
         first, body, origin = joined(credential.system_id, parts)
-        told = (Wanted(part.wish.told or part.message_id, part.wish.when) for part in parts)
-        origin = replace(origin, wanted=tuple(told))
         submitted = Submitted(
             sender=first.sender,
             recipient=first.recipient,

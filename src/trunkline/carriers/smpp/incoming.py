@@ -1,5 +1,6 @@
 """What carriers send, as values: receipts, texts and segments of texts; nothing in here raises."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +31,9 @@ NUMBER_DIGITS_MIN = 7
 NUMBER_DIGITS_MAX = 15
 # A detail is for people; err and stat are words of some letters.
 DETAIL_LENGTH_MAX = 64
+# Longer than numbers are within a country, or one of North America with its 1: some carriers call
+# these national as well.
+_WITH_COUNTRY = re.compile(r"1[2-9][0-9]{9}|[1-9][0-9]{11,}")
 
 _CHARSETS = {
     DefaultCharset.GSM: Charset.GSM,
@@ -131,7 +135,7 @@ def address_of(address: str, ton: int) -> str:
         return digits
     if text.startswith("+") or ton == TON_INTERNATIONAL:
         return f"+{digits}"
-    if ton == TON_NATIONAL:
+    if ton == TON_NATIONAL and not _WITH_COUNTRY.fullmatch(digits):
         # Of which nation is not said, and as an international one it would be somebody else's.
         return digits
     number = parse_recipient(f"+{digits}")
