@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 import pytest
 from markupsafe import escape
 
-from tests.harness import PORT, Response, Trunkline, call_asgi
+from tests.harness import NOON, PORT, Response, Trunkline, call_asgi
 from trunkline.console.app import Console, console_app
 from trunkline.console.conversation import foreign_link
 from trunkline.console.gate import loopback_hosts
@@ -24,6 +24,7 @@ from trunkline.console.live import (
 )
 from trunkline.console.log import ROWS_MAX
 from trunkline.runtime import News
+from trunkline.store.messages import Event, insert_events
 
 ADA = "+15558675310"
 HOST = f"127.0.0.1:{PORT}"
@@ -424,6 +425,27 @@ async def test_a_trace_tells_the_whole_way(trunkline: Trunkline, browser: Browse
     ):
         assert words in page, words
     assert page.count("Webhook trouble") == 0
+
+
+@pytest.mark.parametrize(
+    ("again", "words"), [(True, "It was handed over again."), (False, "It was given up.")]
+)
+async def test_a_doubt_after_a_crash_is_told(
+    trunkline: Trunkline, browser: Browser, again: bool, words: str
+) -> None:
+    """What may have reached a phone twice, or not at all, is no secret."""
+    sid = (await trunkline.send()).json["sid"]
+    detail = {"carrier": "simulated", "segments": 1, "submitted_again": again}
+    entry = Event(
+        sid="EV1",
+        account_sid=trunkline.account_sid,
+        message_sid=sid,
+        at=NOON,
+        kind="in_doubt",
+        detail=detail,
+    )
+    await trunkline.app.store.write(lambda db: insert_events(db, [entry]))
+    assert words in await browser.read(f"/messages/{sid}")
 
 
 async def test_a_failed_message_says_why(trunkline: Trunkline, browser: Browser) -> None:

@@ -115,6 +115,18 @@ def _handed_over(event: Event, detail: Mapping[str, object]) -> Moment:
     )
 
 
+def _in_doubt(event: Event, detail: Mapping[str, object]) -> Moment:
+    again = "It was handed over again." if detail.get("submitted_again") else "It was given up."
+    return Moment(
+        key=event.sid,
+        at=event.at,
+        title="In doubt",
+        tone=WAITING,
+        note=f"Handed over before a crash, without an answer on record. {again}",
+        facts=(("Carrier", str(detail.get("carrier", ""))),),
+    )
+
+
 def _answer(segment: Mapping[str, object]) -> str:
     match segment.get("result"):
         case "taken":
@@ -204,6 +216,7 @@ def _meaning(code: object) -> str:
 
 _EVENTS: Mapping[str, Callable[[Event, Mapping[str, object]], Moment]] = {
     "handed_over": _handed_over,
+    "in_doubt": _in_doubt,
     "webhook_error": _trouble,
     "media_error": _trouble,
 }

@@ -60,6 +60,8 @@ ASKED_OCTETS_MAX = 2_097_152
 # Read in one turn of the event loop, of all connections together: who else waits for the loop waits
 # no longer than 128 of the smallest PDUs take, some 3 ms.
 TURN_OCTETS_MAX = 2_048
+# Read at once of what came before a connection ended, some 64 kB.
+LAST_TURNS_MAX = 32
 # Of one that is not bound: room for a bind with all that it may carry, and for some impatience.
 STRANGER_OCTETS_MAX = 4_096
 SYSTEM_ID = "Trunkline"
@@ -211,8 +213,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; what was on its way to the peer is sent again."""
-        # What it said last may be that it took something.
-        self._read(TURN_OCTETS_MAX)
+        # What it said last may be that it took something, or a text for which it awaits no answer.
+        for _ in range(LAST_TURNS_MAX):
+            if not self._read(TURN_OCTETS_MAX):
+                break
         self._inbox.clear()
         self._session.close()
         self._lose()
