@@ -182,7 +182,7 @@ def test_a_required_parameter_is_missed_with_its_code() -> None:
     assert needy.parse([("PhoneNumber", "1"), ("Name", "n")]) == Needy(phone_number="1", name="n")
 
 
-def test_a_midnight_names_its_day_and_another_time_its_second() -> None:
+def test_a_time_names_its_second_and_its_day() -> None:
     """Python's SDK writes a date as a midnight."""
     parse = KINDS[Period].parse
     midnight, noon = parse("2026-12-01T00:00:00Z"), parse("2026-12-01T12:00:00.7+02:00")

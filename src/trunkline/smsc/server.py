@@ -188,15 +188,17 @@ class SmscServer:
             log.warning("deliveries that nobody took were given up", count=swept)
         if not self._listens:
             return
+        # Who binds while we read may know newer settings than what we read.
+        bound = list(self._binds)
         credentials = await in_force(self._platform)
-        if with_sweep and not self._platform.tenure.is_alone:
-            # A node that died may have left texts that are not whole.
-            for each in credentials.values():
-                await self._desk.resume(each, now=now, seconds=LEFT_SECONDS)
-        await self._desk.assembly.expire(now)
-        for peer in self._binds:
+        for peer in bound:
             credential = credentials.get(peer.credential.system_id)
             if credential and may_stay(peer.credential, credential, host=peer.host):
                 peer.credential = credential
             else:
                 peer.dismiss()
+        if with_sweep and not self._platform.tenure.is_alone:
+            # A node that died may have left texts that are not whole.
+            for each in credentials.values():
+                await self._desk.resume(each, now=now, seconds=LEFT_SECONDS)
+        await self._desk.assembly.expire(now)

@@ -18,7 +18,7 @@ def upgrade() -> None:
         for table, columns in TEXTS.items():
             for column in columns:
                 # The type is the one it has, so no row is touched; what was noted is dropped.
-                op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE TEXT")
+                op.execute(f'ALTER TABLE {table} ALTER COLUMN {column} TYPE TEXT COLLATE "C"')
                 op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
 
 
