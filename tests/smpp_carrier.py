@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from tests.smsc import ScriptedSmsc
 from trunkline.carriers.port import Choose, Happening, Incoming, Receipt, Submission
 from trunkline.carriers.smpp.connector import SmppCarrier, SmppConnector
 from trunkline.runtime import Chance, Clock, SystemClock
+from trunkline.smpp.concatenation import Whole
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 QUICK = {
@@ -34,7 +37,11 @@ class MemoryJournal:
         self, carrier: str, family: str, *, choose: Choose
     ) -> Sequence[tuple[str, bytes]]:
         """Store what is chosen."""
-        before = [(k, doc) for k, doc in await self.load(carrier) if k.startswith(family)]
+        before = [
+            (key, doc)
+            for (c, key, _), doc in self.kept.items()
+            if c == carrier and key.startswith(family)
+        ]
         chosen = choose(before)
         if chosen:
             await self.keep(carrier, chosen.key, number=chosen.number, doc=chosen.doc)
@@ -58,9 +65,16 @@ class MemoryJournal:
         for place in [p for p in self.kept if p[:2] == (carrier, key)]:
             del self.kept[place]
 
+    async def forget_remembered(self, carrier: str, until: datetime) -> None:
+        """Remove what is remembered of texts that were told before a time."""
+        remembered = {p: doc for p, doc in self.kept.items() if p[0] == carrier and not p[2]}
+        for place, doc in remembered.items():
+            if msgspec.json.decode(doc, type=Whole).at < until.timestamp():
+                del self.kept[place]
+
     async def load(self, carrier: str) -> list[tuple[str, bytes]]:
-        """Return what is kept."""
-        return [(key, doc) for (c, key, _), doc in self.kept.items() if c == carrier]
+        """Return the segments that are kept."""
+        return [(key, doc) for (c, key, n), doc in self.kept.items() if c == carrier and n]
 
 
 @dataclass

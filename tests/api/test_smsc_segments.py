@@ -1,5 +1,6 @@
 """Segments of long texts: their journal, and those that customers submit more often than once."""
 
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trunkline.smpp.receipt import parse_receipt
 from trunkline.smsc.assembly import EXPIRY_SECONDS, REMEMBERED_SECONDS
 from trunkline.smsc.desk import Desk, Request
 from trunkline.smsc.server import SmscServer
+from trunkline.store import segments
 from trunkline.store.deliveries import count_deliveries
 from trunkline.store.segments import StoredSegments
 
@@ -44,6 +46,26 @@ async def test_segments_outlive_their_process(tmp_path: Path) -> None:
     await again.forget("a", "unknown")
     assert await again.load("a") == [("other", b"\x00\xff")]
     assert await again.load("b") == [("text", b"elsewhere")]
+    await store.close()
+
+
+async def test_what_is_remembered_is_no_segment_and_goes_by_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of whole texts are nothing that a start, or an expiry, would have to read."""
+    monkeypatch.setattr(segments, "FORGOTTEN_AT_ONCE", 2)
+    store, clock = open_store(tmp_path), ManualClock(NOON)
+    journal: SegmentJournal = StoredSegments(store, chance=Chance(1), clock=clock)
+    for number in range(5):
+        await journal.keep("a", f"{number:064}", number=0, doc=b"old")
+    await journal.keep("b", "0" * 64, number=0, doc=b"elsewhere")
+    clock.advance(10)
+    await journal.keep("a", "0" * 63 + "9", number=0, doc=b"new")
+    await journal.keep("a", "0" * 63 + "a", number=1, doc=b"one")
+    assert [doc for _, doc in await journal.load("a")] == [b"one"]
+    await journal.forget_remembered("a", NOON + timedelta(seconds=5))
+    kept = [await journal.join(source, "0" * 32, choose=lambda rows: None) for source in "ab"]
+    assert [[doc for _, doc in rows] for rows in kept] == [[b"new", b"one"], [b"elsewhere"]]
     await store.close()
 
 

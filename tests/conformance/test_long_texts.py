@@ -220,3 +220,22 @@ async def test_a_text_that_comes_again_is_told_again(store: Database) -> None:
         ready = await texts.add(SEGMENTS[number], at=NOON + timedelta(seconds=turn))
         bodies += await told(texts, ready)
     assert bodies == ["one two three"] * 2
+
+
+async def test_what_is_remembered_makes_no_unfinished_text_wait_longer(store: Database) -> None:
+    """Whoever waits to forget a whole text is awake when one that begins meanwhile is over."""
+    texts = node(store)
+    await texts.load(NOON)
+    for each in SEGMENTS:
+        await told(texts, await texts.add(each, at=NOON))
+    left = texts.seconds_left(NOON)
+    assert left is not None
+    assert left <= EXPIRY
+    begins = NOON + timedelta(seconds=1)
+    await texts.add(segment(1, "alone", reference=8), at=begins)
+    assert await texts.expire(NOON + timedelta(seconds=left)) == []
+    over = begins + timedelta(seconds=EXPIRY)
+    assert await told(texts, await texts.expire(over)) == ["alone"]
+    for later in (2, 3, 4):
+        await texts.expire(over + timedelta(seconds=later * EXPIRY))
+    assert texts.seconds_left(over + timedelta(seconds=5 * EXPIRY)) is None

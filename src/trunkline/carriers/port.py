@@ -279,8 +279,14 @@ class SegmentJournal(Protocol):
     async def forget(self, carrier: str, key: str) -> None:
         """Remove the segments of a text."""
 
+    async def forget_remembered(self, carrier: str, until: datetime) -> None:
+        """Remove what was kept under number 0 before a time."""
+
     async def load(self, carrier: str) -> list[tuple[str, bytes]]:
-        """Return the keys and docs of all segments that are kept, in the order they came."""
+        """Return the keys and docs of all segments that are kept, in the order they came.
+
+        Number 0 is no segment: it is what is remembered of a text that was told.
+        """
 
 
 class Sharing(StrEnum):

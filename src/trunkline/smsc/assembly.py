@@ -32,7 +32,6 @@ from trunkline.store.deliveries import insert_deliveries
 from trunkline.store.messages import find_message
 from trunkline.store.segments import (
     StoredSegments,
-    forget_remembered,
     forget_text,
     remember_text,
     take_text,
@@ -135,7 +134,7 @@ class Assembly:
         """
         source = journal_of(credential)
         self._remembering.add(source)
-        kept = [row for row in await self._journal.load(source) if not row[0].endswith(TOLD)]
+        kept = await self._journal.load(source)
         parts = [_DECODER.decode(doc).part for _, doc in kept]
         latest = self._platform.clock.now() - timedelta(seconds=seconds)
         young = {part.sid for part in parts if part.at > latest}
@@ -266,14 +265,8 @@ class Assembly:
     async def _forget_told(self) -> None:
         """Remove what is remembered of texts whose segments nobody repeats any more."""
         until = self._platform.clock.now() - timedelta(seconds=REMEMBERED_SECONDS)
-        sources = sorted(self._remembering)
-
-        def work(db: Connection) -> None:
-            for source in sources:
-                forget_remembered(db, source, until=until)
-
-        if sources:
-            await self._platform.store.write(work)
+        for source in sorted(self._remembering):
+            await self._journal.forget_remembered(source, until)
 
     async def end(
         self,

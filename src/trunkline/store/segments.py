@@ -39,6 +39,9 @@ _FAMILY = (
     .order_by(inbound_segments.c.sid)
 )
 
+# A row for each long text of the last minutes; a commit of all would hold up others.
+FORGOTTEN_AT_ONCE = 500
+
 Rows = list[tuple[str, bytes]]
 # What is to be stored: key, number and doc; None for nothing.
 Choose = Callable[[Sequence[tuple[str, bytes]]], tuple[str, int, bytes] | None]
@@ -75,11 +78,18 @@ def remember_text(db: Connection, source: str, key: str, *, sid: str, doc: bytes
     db.execute(_KEEP, row)
 
 
-def forget_remembered(db: Connection, source: str, *, until: datetime) -> None:
-    """Remove what is remembered of a source's texts that began before a time."""
+def forget_remembered(db: Connection, source: str, *, until: datetime) -> bool:
+    """Remove what is remembered of a source's texts from before a time, some at once.
+
+    Tell whether there may be more.
+    """
     column = inbound_segments.c
-    is_old = (column.number == 0) & (column.sid < f"SG{position_at(until)}")
-    db.execute(delete(inbound_segments).where((column.source == source) & is_old))
+    own, is_old = column.source == source, column.sid < f"SG{position_at(until)}"
+    oldest = select(column.key).where(own, is_old, column.number == 0)
+    found = db.execute(oldest.order_by(column.sid).limit(FORGOTTEN_AT_ONCE)).scalars().all()
+    if found:
+        db.execute(delete(inbound_segments).where(own, column.number == 0, column.key.in_(found)))
+    return len(found) == FORGOTTEN_AT_ONCE
 
 
 class StoredSegments:
@@ -128,10 +138,19 @@ class StoredSegments:
         """Remove the segments of a text; a text that is not there is none."""
         await self._store.write(lambda db: forget_text(db, carrier, key))
 
+    async def forget_remembered(self, carrier: str, until: datetime) -> None:
+        """Remove what was kept under number 0 before a time."""
+        while await self._store.write(lambda db: forget_remembered(db, carrier, until=until)):
+            pass
+
     async def load(self, carrier: str) -> list[tuple[str, bytes]]:
         """Return the keys and docs of all segments that are kept, in the order they came."""
         column = inbound_segments.c
-        query = select(column.key, column.doc).where(column.source == carrier).order_by(column.sid)
+        query = (
+            select(column.key, column.doc)
+            .where(column.source == carrier, column.number > 0)
+            .order_by(column.sid)
+        )
 
         def read(db: Connection) -> list[tuple[str, bytes]]:
             return [(row.key, row.doc) for row in db.execute(query)]

@@ -86,13 +86,13 @@ class LongTexts:
         self._reassembly = Reassembly(expiry_seconds)
         # When to look for what may be forgotten: a whole text, and echoes that nothing followed.
         self._sweep_at: float | None = None
+        self._remembers_until = 0.0
 
     async def load(self, at: datetime) -> list[Ready]:
         """Take up what is in the journal; return the texts that are whole already."""
         now, rows = at.timestamp(), await self._journal.load(self._carrier)
         texts = _texts(rows)
-        if rows:
-            self._sweep_by(now + self._expiry_seconds)
+        self._remember(now)
         for old_key, text in texts.items():
             if len(old_key) == HALF:
                 await self._rekey(old_key, text)
@@ -121,7 +121,7 @@ class LongTexts:
         self._reassembly.know(key, next(iter(known.waiting()), None))
         if whole := known.whole(key):
             self._reassembly.remember(key, whole)
-        self._sweep_by(now + 2 * self._expiry_seconds)
+        self._remember(now)
         return [self._ready(text, now) for text in self._reassembly.add(segment, now=now)]
 
     async def expire(self, at: datetime) -> list[Ready]:
@@ -132,7 +132,7 @@ class LongTexts:
         now, rows = at.timestamp(), await self._journal.load(self._carrier)
         texts = _texts(rows)
         if self._sweep_at is not None and self._sweep_at <= now:
-            await self._sweep(rows, texts, now=now)
+            await self._sweep(texts, now=now)
         return [
             self._ready(_merged(text, kept), now)
             for text in self._reassembly.expire(now)
@@ -140,10 +140,15 @@ class LongTexts:
         ]
 
     def seconds_left(self, now: datetime) -> float | None:
-        """Return in how many seconds `expire` has something to do; None while nothing waits."""
+        """Return in how many seconds `expire` has something to do; None while nothing waits.
+
+        No more than a text is waited for: one that begins meanwhile is not over before that.
+        """
         deadlines = (self._reassembly.next_deadline(), self._sweep_at)
         deadline = min((at for at in deadlines if at is not None), default=None)
-        return None if deadline is None else max(0.0, deadline - now.timestamp())
+        if deadline is None:
+            return None
+        return min(max(0.0, deadline - now.timestamp()), self._expiry_seconds)
 
     async def forget(self, told: Iterable[Ready]) -> None:
         """Remove texts that were recorded, and remember the whole ones."""
@@ -171,16 +176,20 @@ class LongTexts:
             known.remember(key, max(fresh, key=lambda whole: whole.at))
         return known
 
-    def _sweep_by(self, at: float) -> None:
-        self._sweep_at = at if self._sweep_at is None else min(at, self._sweep_at)
+    def _remember(self, now: float) -> None:
+        """Take notice that something may be remembered, which is to be forgotten in time."""
+        self._remembers_until = now + 2 * self._expiry_seconds
+        if self._sweep_at is None:
+            self._sweep_at = self._remembers_until
 
-    async def _sweep(self, rows: _Rows, texts: dict[str, Text], *, now: float) -> None:
+    async def _sweep(self, texts: dict[str, Text], *, now: float) -> None:
         """Remove what is of no use any more; nothing joins echoes that are as old as that."""
         over = now - 2 * self._expiry_seconds
-        useless = [key for key, whole in _wholes(rows).items() if whole.at <= over]
-        useless += [key for key, text in texts.items() if text.is_echo and text.began_at <= over]
+        await self._journal.forget_remembered(self._carrier, datetime.fromtimestamp(over, UTC))
+        useless = [key for key, text in texts.items() if text.is_echo and text.began_at <= over]
         await asyncio.gather(*(self._journal.forget(self._carrier, key) for key in useless))
-        self._sweep_at = now + self._expiry_seconds if len(useless) < len(rows) else None
+        is_over = self._remembers_until <= now and len(useless) == len(texts)
+        self._sweep_at = None if is_over else now + self._expiry_seconds
 
     async def _rekey(self, old_key: str, text: Text) -> None:
         """Let a text that an older version kept be found by those that look alike."""
