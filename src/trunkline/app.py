@@ -454,11 +454,7 @@ class App:
             settings=settings,
             feed=self.feed,
             bell=self.bells.network,
-            holds=self._holds,
         )
-
-    async def _holds(self, number: str) -> bool:
-        return await self.platform.directory.number(number) is not None
 
     def _connectors(self, base_url: str) -> dict[str, Connector]:
         return {

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +60,6 @@ class World:
     chance: Chance = field(default_factory=lambda: Chance(1))
     feed: Feed = field(default_factory=Feed)
     heard: list[Happening] = field(default_factory=list)
-    own: set[str] = field(default_factory=set)
     bell: CountingBell = field(init=False)
     network: Network = field(init=False)
 
@@ -77,11 +76,7 @@ class World:
             settings=NetworkSettings(seed=5, odds=self.odds),
             feed=self.feed,
             bell=self.bell,
-            holds=self.holds,
         )
-
-    async def holds(self, number: str) -> bool:
-        return number in self.own
 
     async def handle(self, happenings: Sequence[Happening]) -> None:
         self.heard.extend(happenings)
@@ -514,3 +509,22 @@ async def test_the_connector_works_when_it_should(world: World) -> None:
         await asyncio.wait([running])
     assert carrier.name == "simulated"
     assert running.cancelled()
+
+
+async def test_own_numbers_are_asked_for_once_a_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many texts arrive in it; only those to own numbers come in."""
+    asked = []
+
+    async def own(_: HandsetMemory, numbers: Collection[str]) -> Collection[str]:
+        asked.append(set(numbers))
+        return {PHONE}.intersection(numbers)
+
+    monkeypatch.setattr(HandsetMemory, "own", own)
+    others = [f"+1555867{n:04}" for n in range(20)]
+    for n, number in enumerate([PHONE, *others]):
+        await world.network.submit(submissions("x", to=number, message_sid=f"SM{n}"))
+    await world.pass_time()
+    assert asked == [{PHONE, *others}]
+    assert [each.recipient for each in world.heard if isinstance(each, Incoming)] == [PHONE]

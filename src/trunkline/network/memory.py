@@ -1,6 +1,6 @@
 """The memory in which the simulated network keeps its handsets and their texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -44,6 +44,9 @@ class Memory(Protocol):
 
     async def forget(self, number: str, *, behaviour: str) -> bool:
         """Remove a handset and its finished texts; those on their way to it get *behaviour*."""
+
+    async def own(self, numbers: Collection[str]) -> Collection[str]:
+        """Return which numbers are the platform's own: their texts are for an application."""
 
     async def shown(
         self, number: str, *, limit: int, before: str | None, with_outgoing: bool

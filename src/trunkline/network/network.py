@@ -5,7 +5,7 @@ be handed over come again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -41,10 +41,7 @@ FREE_NUMBERS = 10_000
 
 
 class Network:
-    """The phones and the way to them; one carrier stands before it.
-
-    *holds* tells whether a number is one of the platform's own: its texts are for an application.
-    """
+    """The phones and the way to them; one carrier stands before it."""
 
     def __init__(
         self,
@@ -55,7 +52,6 @@ class Network:
         settings: NetworkSettings,
         feed: Feed,
         bell: Bell,
-        holds: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._memory = memory
         self._clock = clock
@@ -63,7 +59,6 @@ class Network:
         self._judge = partial(judge, settings=settings)
         self._feed = feed
         self._bell = bell
-        self._holds = holds
         self._stepping = asyncio.Lock()
         # What the worker waits for; None while it looks, so that news always wake it then.
         self._expected: datetime | None = None
@@ -204,10 +199,10 @@ class Network:
         if said:
             await handle(said)
         spoken: list[Incoming] = [incoming(text) for text in texts if text.is_outgoing]
-        for text in texts:
-            if text.step is Step.ARRIVED and not text.is_outgoing:
-                bare = text.handset.rpartition(":")[2]
-                spoken += [passed_on(text)] if await self._holds(bare) else []
+        arrived = [t for t in texts if t.step is Step.ARRIVED and not t.is_outgoing]
+        if arrived:
+            own = await self._memory.own({_bare(text.handset) for text in arrived})
+            spoken += [passed_on(text) for text in arrived if _bare(text.handset) in own]
         if spoken:
             await handle(spoken)
 
@@ -263,6 +258,11 @@ class Network:
         if self._feed.is_watched:
             for number in dict.fromkeys(numbers):
                 self._feed.publish(News("handset", "", number))
+
+
+def _bare(address: str) -> str:
+    """Return the number of a phone, which may have a channel's prefix."""
+    return address.rpartition(":")[2]
 
 
 def _fresh_or_first(due: list[HandsetText]) -> list[HandsetText]:

@@ -1,13 +1,14 @@
 """The simulated network's memory: its handsets and their texts."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from trunkline.domain.handset import Handset, HandsetText, Judge, Parcel, Step
+from trunkline.store.records import NUMBERS, known_keys
 from trunkline.store.store import Store
 from trunkline.store.tables import handset_texts, handsets
 from trunkline.store.upserts import upsert
@@ -33,6 +34,10 @@ class HandsetMemory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    async def own(self, numbers: Collection[str]) -> Collection[str]:
+        """Return which numbers some account holds."""
+        return await self._store.read(lambda db: known_keys(db, NUMBERS, numbers))
 
     async def take(self, parcels: Sequence[Parcel], judge: Judge) -> list[HandsetText]:
         """Store what *judge* makes of each parcel; handsets that were not known appear."""

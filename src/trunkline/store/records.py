@@ -1,6 +1,6 @@
 """Configuration: many kinds of record in one table, each a JSON document beside its keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -157,6 +157,14 @@ def find_unique(db: Connection, kind: Kind[R], unique_key: str) -> R | None:
         records.c.kind == kind.name, records.c.unique_key == unique_key
     )
     return _one(db.execute(query).first(), kind)
+
+
+def known_keys(db: Connection, kind: Kind[Any], keys: Collection[str]) -> set[str]:
+    """Return which of these unique keys there are records with, of whatever account."""
+    query = select(records.c.unique_key).where(
+        records.c.kind == kind.name, records.c.unique_key.in_(list(keys))
+    )
+    return set(db.execute(query).scalars())
 
 
 def child_records(db: Connection, kind: Kind[R], parent_sid: str, *, limit: int = 1000) -> list[R]:
